@@ -1,0 +1,1 @@
+"""What a person runs before, after or around training."""

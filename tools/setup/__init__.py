@@ -1,0 +1,1 @@
+"""Installs everything that the project needs; standard library only."""
