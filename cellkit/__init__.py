@@ -1,0 +1,1 @@
+"""The arithmetic of dense cell instances: plain numpy functions, no MMDetection in sight."""

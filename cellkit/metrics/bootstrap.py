@@ -1,0 +1,57 @@
+"""Confidence intervals by bootstrap over images.
+
+Images are the independent units, not cells: cells of one smear share its stain and its focus. Each
+sample draws as many images as there are, with replacement; the interval is the range of the middle
+``level`` share of the samples' figures (percentile bootstrap: Efron and Tibshirani, *An
+Introduction to the Bootstrap*, 1993, chapter 13). With a dozen images it is somewhat too narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+
+def resampled_weights(num_images: int, samples: int, seed: int = 0) -> np.ndarray:
+    """How often each image occurs in each bootstrap sample.
+
+    Args:
+        num_images: N.
+        samples: B.
+        seed: Of the random numbers.
+
+    Returns:
+        (B, N) int64, every row sums to N.
+    """
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(num_images, np.full(num_images, 1 / num_images), samples)
+
+
+def confidence_intervals(
+    figures: Callable[[np.ndarray], dict[str, float]],
+    weights: Iterable[np.ndarray],
+    level: float = 0.95,
+) -> dict[str, tuple[float, float]]:
+    """Intervals of several figures at once.
+
+    Args:
+        figures: Gives the figures by name for (N,) weights of the images.
+        weights: Bootstrap samples (:func:`resampled_weights`), perhaps wrapped in a progress bar.
+        level: Share of the samples inside the interval.
+
+    Returns:
+        Low and high end by name. Samples in which a figure is not finite are left out of its
+        interval; nan if there is none left.
+    """
+    drawn: dict[str, list[float]] = {}
+    for row in weights:
+        for name, value in figures(row).items():
+            drawn.setdefault(name, []).append(value)
+    ends = ((1 - level) / 2, (1 + level) / 2)
+    intervals = {}
+    for name, values in drawn.items():
+        finite = np.array(values, float)[np.isfinite(values)]
+        low, high = np.quantile(finite, ends) if len(finite) else (np.nan, np.nan)
+        intervals[name] = (float(low), float(high))
+    return intervals

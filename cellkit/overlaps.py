@@ -1,0 +1,142 @@
+"""Overlap of two label maps: intersections, IoU, and the best one-to-one pairs.
+
+Every pixel and matching metric of the project follows from one table of intersections per image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from .rle import decode_to_label_map
+
+
+def paint_by_score(
+    masks: Sequence[dict] | np.ndarray, scores: np.ndarray, size: tuple[int, int]
+) -> np.ndarray:
+    """Resolve overlapping predictions: a pixel goes to the mask of highest score that covers it.
+
+    Of two masks with one score, the later one in the list wins. Dropping the labels below a score
+    threshold from the result gives the same map as painting only the masks that reach it.
+
+    Args:
+        masks: N COCO RLE dicts, or (N, H, W) bool.
+        scores: (N,) float.
+        size: (H, W) of the image in pixels.
+
+    Returns:
+        (H, W) int32 label map, 0 background, k + 1 where mask k is on top.
+
+    Raises:
+        ValueError: If masks and scores differ in number, or a mask is not of the image's size.
+    """
+    scores = np.asarray(scores, float)
+    if len(masks) != len(scores):
+        raise ValueError(f'{len(masks)} masks with {len(scores)} scores: one a mask is needed')
+    order = np.argsort(scores, kind='stable')
+    if not isinstance(masks, np.ndarray):
+        return decode_to_label_map(masks, order=order, size=size)
+    if len(masks) and masks.shape[1:] != tuple(size):
+        raise ValueError(f'masks of {masks.shape[1:]} pixels on an image of {tuple(size)}')
+    label_map = np.zeros(size, np.int32)
+    for k in order:
+        label_map[masks[k]] = k + 1
+    return label_map
+
+
+def intersection_table(
+    true_map: np.ndarray,
+    pred_map: np.ndarray,
+    num_true: int | None = None,
+    num_pred: int | None = None,
+) -> np.ndarray:
+    """Count the pixels that every true and every predicted instance share, in one pass.
+
+    Args:
+        true_map: (H, W) int, 0 background, 1..T.
+        pred_map: (H, W) int, 0 background, 1..P.
+        num_true: T; the greatest label when None.
+        num_pred: P; the greatest label when None.
+
+    Returns:
+        (T + 1, P + 1) int64; entry [t, p] is the number of pixels with labels t and p, row and
+        column 0 the background. Row and column sums are the areas.
+
+    Raises:
+        ValueError: If the maps differ in shape or hold a label outside 0..T or 0..P.
+    """
+    if true_map.shape != pred_map.shape:
+        raise ValueError(f"label maps of {true_map.shape} and {pred_map.shape} can't be compared")
+    num_true = _count(true_map, num_true)
+    num_pred = _count(pred_map, num_pred)
+    columns = num_pred + 1
+    cells = (num_true + 1) * columns
+    pairs = np.multiply(true_map, columns, dtype=np.int32 if cells < 2**31 else np.int64)
+    pairs += pred_map
+    return np.bincount(pairs.ravel(), minlength=cells).reshape(num_true + 1, columns)
+
+
+def _count(label_map: np.ndarray, num: int | None) -> int:
+    """The number of labels, checked against the map."""
+    low, high = (int(label_map.min()), int(label_map.max())) if label_map.size else (0, 0)
+    num = high if num is None else num
+    if low < 0 or high > num:
+        raise ValueError(f'labels must lie in 0..{num}, the map holds {low}..{high}')
+    return num
+
+
+def keep_labels(label_map: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, int]:
+    """Drop labels from a map and close the gaps in their numbers.
+
+    Args:
+        label_map: (H, W) int, 0 background, 1..N.
+        keep: (N,) bool.
+
+    Returns:
+        (H, W) int32 label map, 0 background, 1..K in the same order; and K, the number kept.
+    """
+    keep = np.asarray(keep, bool)
+    lookup = np.concatenate(([0], np.where(keep, np.cumsum(keep), 0))).astype(np.int32)
+    return lookup[label_map], int(keep.sum())
+
+
+def iou_matrix(table: np.ndarray) -> np.ndarray:
+    """Intersection over union of every pair of instances.
+
+    Args:
+        table: (T + 1, P + 1) intersections.
+
+    Returns:
+        (T, P) float64 in 0..1; 0 for a pair of which neither has a pixel.
+    """
+    shared = table[1:, 1:]
+    union = table[1:].sum(1)[:, None] + table[:, 1:].sum(0)[None] - shared
+    return shared / np.maximum(union, 1)
+
+
+def optimal_matching(iou: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pair true and predicted instances one to one: most pairs first, then the greatest sum of IoU.
+
+    A pair needs IoU >= ``threshold``. This is the rule of stardist's ``matching`` and of cellpose's
+    ``metrics.average_precision``. Above a threshold of 0.5 instances that don't overlap have only
+    one such pairing.
+
+    Args:
+        iou: (T, P) float.
+        threshold: Least IoU of a pair, above 0.
+
+    Returns:
+        Indices of the true and of the predicted instances, (M,) int64 each, element k pair k.
+    """
+    good = iou >= threshold
+    rows, columns = np.flatnonzero(good.any(1)), np.flatnonzero(good.any(0))
+    if not len(rows):
+        return rows, columns
+    part, good = iou[np.ix_(rows, columns)], good[np.ix_(rows, columns)]
+    # A pair counts 1 and its IoU at most 1 / (2 n): n IoUs together never outweigh one more pair.
+    gain = np.where(good, 1 + part / (2 * min(part.shape)), 0)
+    first, second = linear_sum_assignment(gain, maximize=True)
+    real = good[first, second]
+    return rows[first[real]], columns[second[real]]

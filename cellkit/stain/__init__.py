@@ -1,0 +1,25 @@
+"""Stain normalisation and augmentation of blood smears: plain numpy and OpenCV.
+
+>>> normalizer = StainNormalizer("macenko")
+>>> state = normalizer.fit(reference_rgb)
+>>> result = normalizer.transform(image_rgb)
+>>> result.image, result.applied, result.reason
+"""
+
+from cellkit.stain.guard import Guard, Quality
+from cellkit.stain.limits import Limits
+from cellkit.stain.normalizer import StainNormalizer, StainResult
+from cellkit.stain.regions import CannotNormalise
+from cellkit.stain.states import METHODS, load_state, save_states
+
+__all__ = [
+    'METHODS',
+    'CannotNormalise',
+    'Guard',
+    'Limits',
+    'Quality',
+    'StainNormalizer',
+    'StainResult',
+    'load_state',
+    'save_states',
+]

@@ -1,0 +1,116 @@
+"""Does the output still show what the input did? Structure, contrast, entropy of luminance."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import cv2
+import numpy as np
+
+from cellkit.stain.regions import histogram, median_of_counts
+
+_WINDOW = (11, 11)
+_SIGMA = 1.5
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+
+def structural_similarity(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean structural similarity (SSIM) of two luminance images.
+
+    Wang, Bovik, Sheikh, Simoncelli: Image quality assessment. IEEE Transactions on Image
+    Processing 13(4), 2004: Gaussian window of 11x11 pixels with sigma 1.5, K1 = 0.01, K2 = 0.03,
+    range 255, mean over the windows that lie inside the image.
+
+    Args:
+        first, second: ``(H, W)`` uint8 or float, 0..255, at least 11 pixels either way.
+
+    Returns:
+        At most 1, which is equality.
+    """
+    x, y = first.astype(np.float32), second.astype(np.float32)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(values, _WINDOW, _SIGMA)[5:-5, 5:-5]
+
+    mean_x, mean_y = mean(x), mean(y)
+    var_x, var_y = mean(x * x) - mean_x * mean_x, mean(y * y) - mean_y * mean_y
+    covariance = mean(x * y) - mean_x * mean_y
+    above = (2 * mean_x * mean_y + _C1) * (2 * covariance + _C2)
+    below = (mean_x * mean_x + mean_y * mean_y + _C1) * (var_x + var_y + _C2)
+    return float((above / below).mean())
+
+
+def entropy(counts: np.ndarray) -> float:
+    """Shannon entropy of a histogram in bits."""
+    share = counts[counts > 0] / counts.sum()
+    return float(-(share * np.log2(share)).sum())
+
+
+def median_contrast(
+    grey: np.ndarray, foreground: np.ndarray, background: np.ndarray | None = None
+) -> float:
+    """Median of the background less the median of the foreground, grey levels.
+
+    Args:
+        grey: ``(H, W)`` uint8.
+        foreground: ``(H, W)`` bool.
+        background: ``(H, W)`` bool; what is not foreground if None.
+    """
+    rest = ~foreground if background is None else background
+    return median_of_counts(histogram(grey, rest)) - median_of_counts(histogram(grey, foreground))
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The output against the input, in luminance.
+
+    Attributes:
+        ssim: Structural similarity, see :func:`structural_similarity`.
+        contrast: Cell/background contrast of the output by that of the input.
+        entropy: Entropy of the output by that of the input.
+    """
+
+    ssim: float
+    contrast: float
+    entropy: float
+
+    def to_dict(self) -> dict[str, float]:
+        """As JSON."""
+        return asdict(self)
+
+
+def compare(before: np.ndarray, after: np.ndarray, foreground: np.ndarray) -> Quality:
+    """Measure what a normalisation did.
+
+    Args:
+        before, after: ``(H, W, 3)`` uint8 RGB.
+        foreground: ``(H, W)`` bool.
+    """
+    x, y = (cv2.cvtColor(i, cv2.COLOR_RGB2GRAY) for i in (before, after))
+    contrast = median_contrast(y, foreground) / max(median_contrast(x, foreground), 1.0)
+    similarity = structural_similarity(x, y) if min(x.shape) >= _WINDOW[0] else 1.0
+    entropies = [entropy(histogram(grey)) for grey in (x, y)]
+    return Quality(similarity, contrast, entropies[1] / max(entropies[0], 1e-9))
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What a normalised image must keep of its original.
+
+    Attributes:
+        min_ssim: Least structural similarity.
+        contrast: Factor by which the contrast may rise or fall.
+        min_entropy: Least part of the entropy.
+    """
+
+    min_ssim: float = 0.90
+    contrast: float = 1.2
+    min_entropy: float = 0.85
+
+    def passes(self, quality: Quality) -> bool:
+        """Whether an output may be used."""
+        return bool(
+            quality.ssim >= self.min_ssim
+            and 1 / self.contrast <= quality.contrast <= self.contrast
+            and quality.entropy >= self.min_entropy
+        )

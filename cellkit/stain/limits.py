@@ -1,0 +1,51 @@
+"""How far a guarded map may go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellkit.stain import colour
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Largest changes that a guarded map makes; every number is a factor of at least 1.
+
+    Attributes:
+        contrast: Of the luminance contrast between cells and background.
+        white: Of the background's luminance.
+        stretch: Of any direction of the colour space (the singular values of the map).
+        shear: Most a* or b* that one unit of L* may bring (Reinhard).
+    """
+
+    contrast: float = 1.15
+    white: float = 1.15
+    stretch: float = 1.5
+    shear: float = 0.8
+
+    def __post_init__(self) -> None:
+        for name in ('contrast', 'white', 'stretch'):
+            if getattr(self, name) < 1:
+                raise ValueError(f'Limits.{name} is {getattr(self, name)}: give a factor >= 1')
+        if self.shear < 0:
+            raise ValueError(f'Limits.shear is {self.shear}: give a number >= 0')
+
+    def clip_contrast(self, ratio: float) -> float:
+        """A factor, brought into the allowed range of contrast."""
+        return float(np.clip(ratio, 1 / self.contrast, self.contrast))
+
+    def white_point(self, source: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        """The reference's white point at a luminance that is allowed for the source.
+
+        Args:
+            source: ``(3,)`` white point of the image, grey levels.
+            reference: ``(3,)`` white point to reach.
+
+        Returns:
+            ``(3,)`` float64, at most 255.
+        """
+        wanted = colour.luminance(reference) / colour.luminance(source)
+        gain = float(np.clip(wanted, 1 / self.white, self.white))
+        return np.minimum(np.asarray(reference) * (gain / wanted), 255.0)

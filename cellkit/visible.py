@@ -1,0 +1,72 @@
+"""From overlapping predictions to one label map of whole, connected cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from .instances import CONNECTIVITY
+from .label_maps import areas_and_boxes
+from .overlaps import paint_by_score
+from .rle import decode_runs
+
+
+def visible_cells(
+    rles: Sequence[dict], scores: np.ndarray, size: tuple[int, int], least: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paint predictions by score, without those that better ones hide and without crumbs.
+
+    Going down the scores, a prediction is left out if less than the share ``least`` of its pixels
+    is still free: suppression of boxes lets such second outlines of one cell through. Of each cell
+    that is painted the largest connected piece stays, as the instance rule has it.
+
+    Args:
+        rles: N COCO RLE dicts.
+        scores: (N,) float; at equal scores the later one goes first, as in ``paint_by_score``.
+        size: (H, W) of the image in pixels.
+        least: Share of a prediction's pixels, 0..1.
+
+    Returns:
+        (H, W) int32 label map, 0 background, k + 1 where the k-th of the predictions that were kept
+        lies; and the (K,) int64 indices of those in ``rles``, ascending.
+    """
+    scores = np.asarray(scores, float)
+    starts, ends, owners = decode_runs(rles)
+    first = np.searchsorted(owners, np.arange(len(rles) + 1))
+    taken = np.zeros(size[0] * size[1], bool)  # column by column, as the runs count
+    kept = []
+    for k in np.argsort(scores, kind='stable')[::-1]:
+        own = slice(first[k], first[k + 1])
+        runs = [taken[start:end] for start, end in zip(starts[own], ends[own], strict=True)]
+        area = int((ends[own] - starts[own]).sum())
+        free = area - sum(np.count_nonzero(run) for run in runs)
+        if free == 0 or free < least * area:
+            continue
+        for run in runs:
+            run[:] = True
+        kept.append(int(k))
+    kept = np.sort(np.array(kept, np.int64))
+    label_map = paint_by_score([rles[k] for k in kept], scores[kept], size)
+    keep_largest_piece(label_map, len(kept))
+    return label_map, kept
+
+
+def keep_largest_piece(label_map: np.ndarray, num: int) -> None:
+    """Erase, in place, all but the largest connected piece of each label.
+
+    Args:
+        label_map: (H, W) int, 0 background, 1..num; changed.
+        num: The greatest label.
+    """
+    areas, boxes = areas_and_boxes(label_map, num)
+    for k in np.flatnonzero(areas):
+        x1, y1, x2, y2 = boxes[k].tolist()
+        crop = label_map[y1:y2, x1:x2]
+        count, pieces, stats, _ = cv2.connectedComponentsWithStats(
+            (crop == k).astype(np.uint8), connectivity=CONNECTIVITY
+        )
+        if count > 2:
+            largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+            crop[(pieces > 0) & (pieces != largest)] = 0
