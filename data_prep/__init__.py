@@ -1,0 +1,1 @@
+"""From downloaded files to COCO JSON, once, before training; imports no torch."""

@@ -1,0 +1,166 @@
+"""The data report: what was found, in numbers, as JSON and as a page to read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from data_prep.convert import Converted
+from data_prep.pairs import Problem
+
+PART_ORDER = ('train', 'val', 'test')
+
+
+def build_report(
+    parts: Mapping[str, Sequence[Converted]],
+    settings: Mapping[str, Any],
+    duplicates: Sequence[Mapping[str, Any]],
+    skipped: Sequence[Problem],
+    ignored: Sequence[str],
+) -> dict[str, Any]:
+    """Collect the figures of a data set.
+
+    Args:
+        parts: Images of train, val and test.
+        settings: Rule, seed, fingerprint and the like; copied to the top of the report.
+        duplicates: Near-duplicates, ``{"images": [a, b], "parts": [p, q], "correlation"}``.
+        skipped: Bad input that was left out.
+        ignored: Files that are no pictures.
+
+    Returns:
+        A dictionary for JSON.
+    """
+    across = [d for d in duplicates if 'test' in d['parts'] and set(d['parts']) != {'test'}]
+    return {
+        **settings,
+        'parts': {name: _figures(parts[name]) for name in PART_ORDER},
+        'near_duplicates': list(duplicates),
+        'near_duplicates_between_train_and_test': len(across),
+        'skipped': [vars(problem) for problem in skipped],
+        'ignored_files': list(ignored),
+        'images': [_row(name, item) for name in PART_ORDER for item in parts[name]],
+    }
+
+
+def _figures(items: Sequence[Converted]) -> dict[str, Any]:
+    counts = [len(item.rles) for item in items]
+    areas = [area for item in items for area in item.areas]
+    specks = [area for item in items for area in item.specks]
+    sizes = Counter(f'{item.width}x{item.height}' for item in items)
+    return {
+        'images': len(items),
+        'cells': sum(counts),
+        'sizes': dict(sorted(sizes.items())),
+        'cells_per_image': _summary(counts),
+        'images_with_more_than_100_cells': sum(count > 100 for count in counts),
+        'cell_area_px': _summary(areas),
+        'dropped_specks': len(specks),
+        'dropped_specks_px': sum(specks),
+        'merged_cell_suspects': sum(len(item.merged) for item in items),
+    }
+
+
+def _summary(values: Sequence[int]) -> dict[str, float]:
+    if not values:
+        return {}
+    quartiles = np.percentile(values, [0, 25, 50, 75, 100])
+    names = ('min', 'q25', 'median', 'q75', 'max')
+    summary = {name: round(float(v), 1) for name, v in zip(names, quartiles, strict=True)}
+    return summary | {'mean': round(float(np.mean(values)), 1)}
+
+
+def _row(part: str, item: Converted) -> dict[str, Any]:
+    return {
+        'file': item.pair.image,
+        'part': part,
+        'width': item.width,
+        'height': item.height,
+        'cells': len(item.rles),
+        'median_area_px': float(np.median(item.areas)),
+        'dropped_specks_px': item.specks,
+        'merged_cell_suspects': item.merged,
+    }
+
+
+def report_page(report: Mapping[str, Any]) -> str:
+    """Lay a report out as Markdown."""
+    rule = report['instance_rule']
+    parts = report['parts']
+    lines = ['# Data report', '']
+    if report['demo']:
+        lines += ['**Synthetic demo images, no real smears.** Figures from them say nothing.', '']
+    lines += [
+        f'Cells are {rule["connectivity"]}-connected components of mask > {rule["threshold"]} with '
+        f'at least {rule["min_area"]} pixels; touching cells '
+        f'{"are cut apart" if rule["split_touching"] else "stay one component"}.',
+        f'Split with seed {report["seed"]}, {report["val_fraction"]:.0%} of the training folder '
+        'for validation, near-duplicates on one side.',
+        '',
+        '| | ' + ' | '.join(PART_ORDER) + ' |',
+        '|---|' + '---:|' * len(PART_ORDER),
+    ]
+
+    def row(title: str, value: Any) -> None:
+        lines.append(f'| {title} | ' + ' | '.join(str(value(parts[p])) for p in PART_ORDER) + ' |')
+
+    def spread(key: str) -> Any:
+        def text(part: Mapping[str, Any]) -> str:
+            s = part[key]
+            return f'{s["min"]:.0f} – {s["median"]:.0f} – {s["max"]:.0f}' if s else '–'
+
+        return text
+
+    row('images', lambda p: p['images'])
+    row('sizes', lambda p: ', '.join(f'{k} ({n})' for k, n in p['sizes'].items()))
+    row('cells', lambda p: p['cells'])
+    row('cells an image (least – median – most)', spread('cells_per_image'))
+    row('images with more than 100 cells', lambda p: p['images_with_more_than_100_cells'])
+    row('cell area, px (least – median – most)', spread('cell_area_px'))
+    row('dropped specks', lambda p: f'{p["dropped_specks"]} ({p["dropped_specks_px"]} px)')
+    row('merged-cell suspects', lambda p: p['merged_cell_suspects'])
+    lines += ['', '![Contact sheet](contact_sheet.png)', '']
+    leaks = report['near_duplicates_between_train_and_test']
+    lines += _duplicates_section(report['near_duplicates'], leaks)
+    lines += _suspects_section(report)
+    if report['skipped']:
+        lines += [f'## Skipped: {len(report["skipped"])} problems', '']
+        lines += [f'- `{s["file"]}` {s["what"]}; {s["remedy"]}.' for s in report['skipped']] + ['']
+    if report['ignored_files']:
+        lines += [f'## Files that are no pictures: {len(report["ignored_files"])}', '']
+        lines += [f'- `{name}`' for name in report['ignored_files']] + ['']
+    return '\n'.join(lines)
+
+
+def _duplicates_section(duplicates: Sequence[Mapping[str, Any]], leaks: int) -> list[str]:
+    lines = [f'## Near-duplicate images: {len(duplicates)} pairs', '']
+    if not duplicates:
+        return [*lines, 'None found.', '']
+    lines += [f'{leaks} of them between the training folder and the test folder.', '']
+    lines += ['| image | part | image | part | correlation |', '|---|---|---|---|---:|']
+    for d in duplicates:
+        (a, b), (p, q) = d['images'], d['parts']
+        lines.append(f'| `{a}` | {p} | `{b}` | {q} | {d["correlation"]:.2f} |')
+    return [*lines, '']
+
+
+def _suspects_section(report: Mapping[str, Any]) -> list[str]:
+    total = sum(len(row['merged_cell_suspects']) for row in report['images'])
+    verb = 'were' if report['instance_rule']['split_touching'] else 'would be'
+    lines = [f'## Merged-cell suspects: {total} components', '']
+    if not total:
+        return [*lines, 'None found.', '']
+    lines += [
+        f'Large components with a dent that {verb} cut by `--split-touching`.',
+        '',
+        '| image | part | components | pieces |',
+        '|---|---|---:|---:|',
+    ]
+    for row in report['images']:
+        suspects = row['merged_cell_suspects']
+        if suspects:
+            pieces = sum(s['pieces'] for s in suspects)
+            lines.append(f'| `{row["file"]}` | {row["part"]} | {len(suspects)} | {pieces} |')
+    return [*lines, '']
