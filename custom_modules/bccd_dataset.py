@@ -1,0 +1,94 @@
+"""The prepared blood-cell data set, checked before the first step."""
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from mmdet.datasets import CocoDataset
+from mmdet.registry import DATASETS
+from mmengine.logging import MMLogger
+
+from cellkit.instances import CLASSES
+
+
+def _repeated(ids: list[Any]) -> list[Any]:
+    return [key for key, count in Counter(ids).items() if count > 1]
+
+
+def find_problems(coco: Any, classes: tuple[str, ...] = CLASSES) -> list[str]:
+    """What stops a COCO dictionary from being this project's data set.
+
+    Args:
+        coco: Parsed JSON.
+        classes: Class names in the order of their category ids, which start at 1.
+
+    Returns:
+        One phrase a problem, none if all is well.
+    """
+    parts = ('images', 'annotations', 'categories')
+    missing = [part for part in parts if not isinstance(coco, dict) or part not in coco]
+    if missing:
+        return [f'it has no {", no ".join(missing)}']
+    problems = []
+    wanted = dict(enumerate(classes, start=1))
+    found = {category.get('id'): category.get('name') for category in coco['categories']}
+    if found != wanted:
+        problems.append(f'its categories are {found} where {wanted} is expected')
+    image_ids = [image['id'] for image in coco['images']]
+    if not image_ids:
+        problems.append('it lists no images')
+    for part in ('images', 'annotations'):
+        if repeated := _repeated([item['id'] for item in coco[part]]):
+            problems.append(f'{part} share the id {repeated[0]} ({len(repeated)} such ids)')
+    known = set(image_ids)
+    if lost := [ann['id'] for ann in coco['annotations'] if ann['image_id'] not in known]:
+        problems.append(f'annotation {lost[0]} belongs to no image ({len(lost)} such annotations)')
+    if odd := [ann['id'] for ann in coco['annotations'] if ann['category_id'] not in wanted]:
+        problems.append(f'annotation {odd[0]} has an unknown category ({len(odd)} such ones)')
+    return problems
+
+
+@DATASETS.register_module()
+class BCCDDataset(CocoDataset):
+    """Cells of stained blood smears in COCO format, as ``make prepare`` writes it.
+
+    A wrong file would otherwise train on nothing: ``CocoDataset`` skips what it does not know.
+
+    Raises:
+        ValueError: The annotation file is not this project's data set.
+        FileNotFoundError: The annotation file or an image is not there.
+    """
+
+    METAINFO = dict(classes=CLASSES, palette=[(220, 20, 60)])
+
+    def load_data_list(self) -> list[dict]:
+        """Reads and checks the annotation file."""
+        path = Path(self.ann_file)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f'{path} is not there: run `make prepare`, or point DATA_ROOT at a prepared folder.'
+            )
+        content = path.read_bytes()
+        try:
+            coco = json.loads(content)
+        except ValueError as error:
+            raise ValueError(f'{path} is not JSON ({error}): run `make prepare` again.') from error
+        if problems := find_problems(coco):
+            raise ValueError(
+                f'{path} cannot be used because {"; ".join(problems)}: run `make prepare` again.'
+            )
+        # Checkpoints hold the training set's metainfo: whoever evaluates one can tell whether the
+        # data are still the same.
+        self._metainfo['annotations_sha256'] = digest = hashlib.sha256(content).hexdigest()
+        if not self.test_mode:
+            MMLogger.get_current_instance().info(f'Training data: {path}, SHA-256 {digest}')
+        data_list = super().load_data_list()
+        lost = [info['img_path'] for info in data_list if not Path(info['img_path']).is_file()]
+        if lost:
+            raise FileNotFoundError(
+                f'{lost[0]} and {len(lost) - 1} more of the {len(data_list)} images listed in '
+                f'{path} are not there: was the data moved? Run `make prepare` again.'
+            )
+        return data_list
