@@ -1,0 +1,14 @@
+# What every run shares: registration, checks, logging, the choice of the best checkpoint.
+_base_ = 'mmdet::_base_/default_runtime.py'
+
+custom_imports = dict(imports=['custom_modules'], allow_failed_imports=False)
+runner_type = 'StrictRunner'  # a misspelt override is an error, see custom_modules/strict_runner.py
+
+default_hooks = dict(
+    checkpoint=dict(save_best='coco/segm_mAP', rule='greater', max_keep_ckpts=2),
+)
+# Training losses on validation images, for the curves of `make report`.
+custom_hooks = [dict(type='ValidationLossHook', max_images=32)]
+# One line each for Weights & Biases and MLflow, see docs/training.md.
+vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+visualizer = dict(type='RLEVisualizer', vis_backends=vis_backends, name='visualizer')

@@ -1,0 +1,33 @@
+# Mask R-CNN with a ViT-B/16 and a simple feature pyramid (ViTDet), one class, dense images.
+_base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
+
+# mmpretrain's MAE weights (1600 epochs on ImageNet-1k). Another file, or None to start from
+# scratch: --cfg-options model.backbone.init_cfg.checkpoint=FILE | model.backbone.init_cfg=None
+pretrained = (
+    'https://mmassets.onedl.ai/mmselfsup/1.x/mae/mae_vit-base-p16_8xb512-fp16-coslr-1600e_in1k/'
+    'mae_vit-base-p16_8xb512-fp16-coslr-1600e_in1k_20220825-f7569ca2.pth'
+)
+
+model = dict(
+    type='BFloat16MaskRCNN',
+    data_preprocessor=dict(pad_size_divisor=32),
+    backbone=dict(
+        _delete_=True,
+        type='WindowedViT',
+        arch='base',
+        img_size=224,
+        patch_size=16,
+        drop_path_rate=0.1,
+        window_size=14,
+        init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='backbone.'),
+    ),
+    neck=dict(_delete_=True, type='SimpleFeaturePyramid', in_channels=768, out_channels=256),
+    rpn_head=dict(num_convs=2),
+    roi_head=dict(
+        bbox_head=dict(num_classes=1),
+        mask_head=dict(type='RLEMaskHead', num_classes=1),
+    ),
+    train_cfg=dict(rpn_proposal=dict(nms_pre=2000, max_per_img=1000)),
+    # Up to 190 cells lie in an image: 100 detections would lose one in twenty.
+    test_cfg=dict(rcnn=dict(max_per_img=400)),
+)

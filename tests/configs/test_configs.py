@@ -1,0 +1,105 @@
+"""Every config loads, says how to run it, and keeps the promises of the project."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import RUNNERS, init_default_scope
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
+
+
+def by_name(path: Path) -> str:
+    return path.stem
+
+
+def test_there_are_configs() -> None:
+    assert {'bccd_vitb_mask_rcnn', 'bccd_hybrid_mask_rcnn_cpu'} <= set(map(by_name, CONFIGS))
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=by_name)
+def test_opens_with_a_comment_and_the_command(path: Path) -> None:
+    head = path.read_text().split('_base_')[0]
+    assert all(line.startswith('#') for line in head.strip().splitlines())
+    assert 'make ' in head or 'mim train mmdet configs/' in head
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=by_name)
+def test_dump_and_load_again_is_the_same(path: Path, tmp_path: Path) -> None:
+    config = Config.fromfile(path)
+    config.dump(tmp_path / 'dumped.py')
+    assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=by_name)
+def test_dense_images_fit(path: Path) -> None:
+    config = Config.fromfile(path)
+    model = config.model
+    assert model.test_cfg.rcnn.max_per_img >= 300
+    assert model.test_cfg.rpn.max_per_img >= model.test_cfg.rcnn.max_per_img
+    heads = [model.roi_head.bbox_head, model.roi_head.mask_head]
+    assert [head.num_classes for head in heads] == [1, 1]
+    assert 'Pad' not in [step.type for step in config.test_dataloader.dataset.pipeline]
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=by_name)
+def test_test_images_stay_out_of_training_and_selection(path: Path) -> None:
+    config = Config.fromfile(path)
+    loaders = [config.train_dataloader, config.val_dataloader, config.test_dataloader]
+    files = [loader.dataset.ann_file for loader in loaders]
+    assert files == [f'annotations/{part}.json' for part in ('train', 'val', 'test')]
+    assert all(metric.ann_file.endswith('val.json') for metric in config.val_evaluator)
+    assert all(metric.ann_file.endswith('test.json') for metric in config.test_evaluator)
+
+
+def test_the_report_s_figures_stand_in_the_main_config() -> None:
+    config = Config.fromfile(ROOT / 'configs/bccd_vitb_mask_rcnn.py')
+    assert config.train_cfg.max_epochs == 20
+    assert config.train_dataloader.batch_size == 16
+    assert config.optim_wrapper.optimizer.lr == 1e-3
+    assert config.optim_wrapper.optimizer.type == 'AdamW'
+
+
+def shrink(config: Config, data_root: Path, work_dir: Path) -> Config:
+    """The same experiment on one small image, from scratch, for one step."""
+    config.work_dir = str(work_dir)
+    loader = config.train_dataloader
+    loader.update(batch_size=1, num_workers=0, persistent_workers=False)
+    loader.dataset.update(data_root=str(data_root), indices=1)
+    for step in loader.dataset.pipeline:
+        if step.type == 'RandomResize':
+            step.scale = (160, 128)
+    config.model.backbone.init_cfg = None
+    config.train_cfg.max_epochs = 1
+    for part in ('val', 'test'):
+        for kind in ('dataloader', 'evaluator', 'cfg'):
+            config[f'{part}_{kind}'] = None
+    config.visualizer.vis_backends = []
+    return config
+
+
+@pytest.mark.slow
+def test_one_real_step_of_the_vitb(tiny_data: Path, tmp_path: Path) -> None:
+    config = Config.fromfile(ROOT / 'configs/bccd_vitb_mask_rcnn.py')
+    init_default_scope('mmdet')
+    runner = RUNNERS.build(shrink(config, tiny_data, tmp_path))
+    model = runner.model
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    runner.train()
+    assert runner.iter == 1
+    moved = {name for name, new in model.named_parameters() if not torch.equal(new, before[name])}
+    assert moved >= {
+        'backbone.patch_embed.projection.weight',
+        'backbone.layers.0.attn.qkv.weight',
+        'backbone.layers.11.ffn.layers.1.weight',
+        'neck.levels.0.1.weight',
+        'rpn_head.rpn_cls.weight',
+        'roi_head.bbox_head.fc_cls.weight',
+        'roi_head.mask_head.conv_logits.weight',
+    }
+    assert all(torch.isfinite(value).all() for value in model.parameters())
+    scales = {group['lr_scale'] for group in runner.optim_wrapper.optimizer.param_groups}
+    assert [min(scales), max(scales)] == pytest.approx([0.7**13, 1])
+    assert len(runner.optim_wrapper.optimizer.param_groups) <= 2 * 14
