@@ -108,7 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--method', choices=METHODS, required=True)
-    parser.add_argument('--data-root', type=Path, default=Path('data/bccd'))
+    default = Path(os.environ.get('DATA_ROOT', 'data/bccd'))
+    parser.add_argument('--data-root', type=Path, default=default)
     parser.add_argument('--out', type=Path, required=True, help='folder to make')
     parser.add_argument('--reference', type=Path, help=f'default: {REFERENCE} in the data root')
     parser.add_argument('--strength', type=float, default=1.0)
