@@ -22,7 +22,7 @@ from data_prep.stain_reference import StainReferenceError, write_stain_reference
 from tools.errors import UserError, run_command
 from tools.marked_page import write_between_marks
 from tools.prediction_files import write_beside
-from tools.results_table import COLUMNS, table, training_minutes
+from tools.results_table import COLUMNS, table
 
 ROOT = Path(__file__).parents[1]
 MARKS = 'stain-training'
@@ -81,8 +81,7 @@ def as_row(run: Path) -> list[str]:
     """The run's cells of the table."""
     result = json.loads((run / 'evaluation.json').read_text(encoding='utf-8'))
     cells = [f'{result["figures"][key]:.3f}' for _, key in COLUMNS]
-    name = run.name.replace('_seed', ', seed ')
-    return [name, *cells, f'{training_minutes(run):.1f}']
+    return [run.name.replace('_seed', ', seed '), *cells]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             run = (args.out / name).resolve()
             train_and_evaluate(run, text, args.steps, environment)
             rows.append(as_row(run))
-        header = ['stain handling', *(name for name, _ in COLUMNS), 'minutes']
+        header = ['stain handling', *(name for name, _ in COLUMNS)]
         page = (
             table(rows, header)
             + f'\n\n`bccd_hybrid_mask_rcnn_cpu` with {args.steps} steps, written by '
