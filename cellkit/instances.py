@@ -149,7 +149,8 @@ def split_touching(
         if found < 2:
             continue
         pieces = watershed(-distance, seeds, mask=component)[1:-1, 1:-1]
-        if np.bincount(pieces.ravel())[1:].min() < min_area:
+        # A seed may lie beside a very small component: its piece has no pixel.
+        if np.bincount(pieces.ravel(), minlength=found + 1)[1:].min() < max(min_area, 1):
             continue
         rest = pieces > 1
         result[boxes[k - 1]][rest] = pieces[rest] - 1 + count

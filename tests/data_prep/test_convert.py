@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
@@ -20,7 +20,12 @@ masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=2, ma
 )
 
 
+# A component of two pixels whose seeds lie beside it.
+BESIDE = np.array([[1, 0, 0, 0], *[[0] * 4] * 4, [1, 1, 0, 0], [0, 0, 1, 1]], bool)
+
+
 @given(masks, st.sampled_from([4, 8]), st.integers(1, 6), st.booleans())
+@example(BESIDE, 8, 1, True)
 @settings(max_examples=60, deadline=None)
 def test_united_instances_are_the_mask_less_the_specks(mask, connectivity, min_area, split):
     pair = Pair('train', 'a', 'image.png', 'mask.png')
