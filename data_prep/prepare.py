@@ -35,7 +35,6 @@ from data_prep.report import PART_ORDER, build_report, report_page
 from data_prep.split import split_groups
 from data_prep.stain_reference import (
     PICTURE,
-    REFERENCE,
     StainReferenceError,
     chosen_image,
     is_chosen,
@@ -187,7 +186,6 @@ def _choose_stain_reference(out: Path, workers: int | None) -> int:
     try:
         if is_chosen(out):
             return 0
-        (out / REFERENCE).unlink(missing_ok=True)  # of another training part
         file = write_stain_reference(out, workers)
     except StainReferenceError as error:
         print(f"No stain reference, so configs that normalise stain can't be used: {error}.")

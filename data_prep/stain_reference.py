@@ -138,8 +138,11 @@ def write_stain_reference(
     root = Path(data_root)
     content = _read_annotations(root)
     target = root / REFERENCE
-    if not force and is_chosen(root):
+    chosen = is_chosen(root)
+    if chosen and not force:
         return target
+    if not chosen:
+        target.unlink(missing_ok=True)  # of another training part: it would pass for this one's
     try:
         names = [image['file_name'] for image in json.loads(content)['images']]
     except (ValueError, KeyError, TypeError) as error:
@@ -152,7 +155,6 @@ def write_stain_reference(
     try:
         choice = choose_reference(root / 'images', names, workers)
     except StainReferenceError as error:
-        target.unlink(missing_ok=True)  # an earlier one would pass for this data set's
         refused.parent.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256(content).hexdigest()
         reason = str(error).removeprefix(f'{root / "images"}: ')  # no path: the same everywhere

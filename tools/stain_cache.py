@@ -26,6 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from cellkit.stain import METHODS, StainNormalizer, load_state
+from data_prep.cores import usable_cores
 from data_prep.stain_reference import REFERENCE
 from tools.errors import UserError, run_command
 
@@ -89,7 +90,7 @@ def cache_stain(
     (out / 'annotations').mkdir(parents=True, exist_ok=True)
     _write_json(out / MANIFEST, {'settings': settings, 'images': notes})
     try:
-        with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(workers or usable_cores()) as pool:
             try:
                 work = pool.map(handle, renamed.items())
                 for new, note in tqdm(work, method, len(renamed), disable=None):

@@ -28,6 +28,7 @@ from cellkit.rle import decode_to_label_map
 from cellkit.stain import METHODS, StainNormalizer, StainResult, colour
 from cellkit.stain.guard import median_contrast, structural_similarity
 from cellkit.stain.papers import AS_PUBLISHED
+from data_prep.cores import usable_cores
 from data_prep.stain_reference import StainReferenceError, chosen_image, write_stain_reference
 from tools.errors import UserError, run_command
 from tools.marked_page import write_between_marks
@@ -235,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     default = Path(os.environ.get('DATA_ROOT', 'data/bccd'))
     parser.add_argument('--data-root', type=Path, default=default)
-    parser.add_argument('--workers', type=int, default=os.cpu_count() or 1)
+    parser.add_argument('--workers', type=int, default=usable_cores())
     parser.add_argument('--step', type=int, default=1, help='use every n-th pixel (a quick look)')
     parser.add_argument('--write', type=Path, help='Markdown page to put the table into')
     args = parser.parse_args(argv)
