@@ -1,7 +1,5 @@
 """Does stain handling help? The small CPU model trained with each way, on one seed and budget.
 
-    python -m benchmarks.stain_training --steps 250 --write docs/stain.md
-
 Trains `configs/bccd_hybrid_mask_rcnn_cpu.py` as it is, with each normalisation and with jitter,
 evaluates every run (threshold chosen on validation, test images used once) and writes the table.
 The plain model is trained on a second seed too: differences below that between two seeds say
@@ -10,23 +8,20 @@ nothing. Runs that are complete are not trained again; an interrupted one is res
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.stain_reference import StainReferenceError, write_stain_reference
-from tools.errors import UserError, run_command
-from tools.marked_page import write_between_marks
-from tools.prediction_files import write_beside
-from tools.results_table import COLUMNS, table
+from benchmarks.harness import ROOT, markdown_table
+from cellkit.errors import UserError
+from cellkit.files.prepared import data_root as named_data_root
+from cellkit.files.writing import write_whole
+from data_prep.stain_reference import write_stain_reference
+from tools.results import COLUMNS
 
-ROOT = Path(__file__).parents[1]
-MARKS = 'stain-training'
-OUT = Path('work_dirs/stain_training')
+BASE = ROOT / 'configs' / 'bccd_hybrid_mask_rcnn_cpu.py'
 NORMALIZE = "dict(type='StainNormalize', method='{}', reference={!r})"
 JITTER = "dict(type='StainJitter', prob=0.8, scale=0.2, shift=0.02)"
 
@@ -51,30 +46,37 @@ test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 """
 
 
-def variants(reference: Path) -> dict[str, tuple[int, str, str]]:
-    """Seed and the steps after loading, in training and in testing, of each run by name."""
-    found = {'plain_seed0': (0, '[]', '[]'), 'plain_seed1': (1, '[]', '[]')}
+def config_texts(reference: Path, steps: int) -> dict[str, str]:
+    """The config of each run, by the run's name."""
+    variants = {'plain_seed0': (0, '[]', '[]'), 'plain_seed1': (1, '[]', '[]')}
     for method in ('reinhard', 'macenko', 'vahadane'):
         step = f'[{NORMALIZE.format(method, str(reference))}]'
-        found[f'{method}_seed0'] = (0, step, step)
-    return found | {'jitter_seed0': (0, f'[{JITTER}]', '[]')}
+        variants[f'{method}_seed0'] = (0, step, step)
+    variants['jitter_seed0'] = (0, f'[{JITTER}]', '[]')
+    return {
+        name: CONFIG.format(
+            base=str(BASE.resolve()), seed=seed, steps=steps, train_stain=train, test_stain=test
+        )
+        for name, (seed, train, test) in variants.items()
+    }
 
 
-def train_and_evaluate(run: Path, text: str, steps: int, environment: dict[str, str]) -> None:
+def train_and_evaluate(run: Path, text: str, steps: int, data_root: Path) -> None:
     """Leave ``evaluation.json`` in the run folder."""
     config = run / 'written' / f'{run.name}.py'
     if config.is_file() and config.read_text(encoding='utf-8') != text:
         raise UserError(f'{run} holds a run with other settings: remove it or give another --out')
-    write_beside(config, text.encode())
+    write_whole(config, text)
     commands = []
     if not (run / f'iter_{steps}.pth').is_file():
-        commands.append(['tools.run_mim', 'train', 'mmdet', config, '--work-dir', run, '--resume'])
+        commands.append(['tools.train', config, '--work-dir', run, '--resume'])
     if not (run / 'evaluation.json').is_file():
         commands.append(['tools.evaluate', run])
+    environment = {**os.environ, 'DATA_ROOT': str(data_root)}
     for command in commands:
         done = subprocess.run([sys.executable, '-m', *command], cwd=ROOT, env=environment)
         if done.returncode:
-            raise UserError(f'{run.name}: {command[0]} failed, see above')
+            raise UserError(f'{run}: {command[0]} failed, see above; the same command goes on')
 
 
 def as_row(run: Path) -> list[str]:
@@ -84,44 +86,23 @@ def as_row(run: Path) -> list[str]:
     return [run.name.replace('_seed', ', seed '), *cells]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the experiment; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    default = Path(os.environ.get('DATA_ROOT', 'data/bccd'))
-    parser.add_argument('--data-root', type=Path, default=default)
-    parser.add_argument('--steps', type=int, default=250)
-    parser.add_argument('--out', type=Path, default=OUT)
-    parser.add_argument('--write', type=Path, help='Markdown page to put the table into')
-    args = parser.parse_args(argv)
+def run(
+    data_root: Path | None = None, steps: int = 250, out: Path = Path('work_dirs/stain_training')
+) -> str:
+    """Train and evaluate every variant.
 
-    def work() -> None:
-        try:
-            reference = write_stain_reference(args.data_root).resolve()
-        except StainReferenceError as error:
-            raise UserError(str(error)) from error
-        environment = {**os.environ, 'DATA_ROOT': str(args.data_root)}
-        base = str((ROOT / 'configs' / 'bccd_hybrid_mask_rcnn_cpu.py').resolve())
-        rows = []
-        for name, (seed, train_stain, test_stain) in variants(reference).items():
-            text = CONFIG.format(
-                base=base, seed=seed, steps=args.steps, train_stain=train_stain,
-                test_stain=test_stain,
-            )  # fmt: skip
-            run = (args.out / name).resolve()
-            train_and_evaluate(run, text, args.steps, environment)
-            rows.append(as_row(run))
-        header = ['stain handling', *(name for name, _ in COLUMNS)]
-        page = (
-            table(rows, header)
-            + f'\n\n`bccd_hybrid_mask_rcnn_cpu` with {args.steps} steps, written by '
-            '`python -m benchmarks.stain_training`.'
-        )
-        if args.write:
-            write_between_marks(args.write, page, MARKS)
-        print(page)
-
-    return run_command('stain_training', work, 'stopped; the same command goes on')
-
-
-if __name__ == '__main__':
-    sys.exit(main())
+    Args:
+        data_root: Prepared data set; that of DATA_ROOT by default.
+        steps: Of training, 6 or more: the first sixth warms up.
+        out: Folder of the runs.
+    """
+    data_root = (data_root or named_data_root()).resolve()
+    reference = write_stain_reference(data_root)
+    rows = []
+    for name, text in config_texts(reference, steps).items():
+        folder = (out / name).resolve()
+        train_and_evaluate(folder, text, steps, data_root)
+        rows.append(as_row(folder))
+    table = markdown_table(['stain handling', *(name for name, _ in COLUMNS)], rows)
+    note = f'`{BASE.stem}` with {steps} steps, written by `python -m benchmarks stain-training`.'
+    return f'{table}\n\n{note}'

@@ -131,7 +131,7 @@ def split_touching(
 
     result = label_map.astype(np.int32)
     boxes = ndimage.find_objects(result)
-    areas = np.array([_area(result, k, box) for k, box in enumerate(boxes, start=1)])
+    areas = np.bincount(result.ravel())[1:]
     if not areas.any():
         return result, {}
     count = len(areas)
@@ -157,10 +157,6 @@ def split_touching(
         count += found - 1
         cut[int(k)] = found
     return (_in_reading_order(result) if cut else result), cut
-
-
-def _area(label_map: np.ndarray, k: int, box: tuple[slice, slice] | None) -> int:
-    return 0 if box is None else int(np.count_nonzero(label_map[box] == k))
 
 
 def _in_reading_order(label_map: np.ndarray) -> np.ndarray:

@@ -5,45 +5,8 @@ Every pixel and matching metric of the project follows from one table of interse
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-
-from .rle import decode_to_label_map
-
-
-def paint_by_score(
-    masks: Sequence[dict] | np.ndarray, scores: np.ndarray, size: tuple[int, int]
-) -> np.ndarray:
-    """Resolve overlapping predictions: a pixel goes to the mask of highest score that covers it.
-
-    Of two masks with one score, the later one in the list wins. Dropping the labels below a score
-    threshold from the result gives the same map as painting only the masks that reach it.
-
-    Args:
-        masks: N COCO RLE dicts, or (N, H, W) bool.
-        scores: (N,) float.
-        size: (H, W) of the image in pixels.
-
-    Returns:
-        (H, W) int32 label map, 0 background, k + 1 where mask k is on top.
-
-    Raises:
-        ValueError: If masks and scores differ in number, or a mask is not of the image's size.
-    """
-    scores = np.asarray(scores, float)
-    if len(masks) != len(scores):
-        raise ValueError(f'{len(masks)} masks with {len(scores)} scores: one a mask is needed')
-    order = np.argsort(scores, kind='stable')
-    if not isinstance(masks, np.ndarray):
-        return decode_to_label_map(masks, order=order, size=size)
-    if len(masks) and masks.shape[1:] != tuple(size):
-        raise ValueError(f'masks of {masks.shape[1:]} pixels on an image of {tuple(size)}')
-    label_map = np.zeros(size, np.int32)
-    for k in order:
-        label_map[masks[k]] = k + 1
-    return label_map
 
 
 def intersection_table(
@@ -88,29 +51,17 @@ def _count(label_map: np.ndarray, num: int | None) -> int:
 
 
 def keep_labels(label_map: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, int]:
-    """Drop labels from a map and close the gaps in their numbers.
-
-    Args:
-        label_map: (H, W) int, 0 background, 1..N.
-        keep: (N,) bool.
+    """Drop labels 1..N of an (H, W) label map of which (N,) ``keep`` is False.
 
     Returns:
         (H, W) int32 label map, 0 background, 1..K in the same order; and K, the number kept.
     """
-    keep = np.asarray(keep, bool)
     lookup = np.concatenate(([0], np.where(keep, np.cumsum(keep), 0))).astype(np.int32)
     return lookup[label_map], int(keep.sum())
 
 
 def iou_matrix(table: np.ndarray) -> np.ndarray:
-    """Intersection over union of every pair of instances.
-
-    Args:
-        table: (T + 1, P + 1) intersections.
-
-    Returns:
-        (T, P) float64 in 0..1; 0 for a pair of which neither has a pixel.
-    """
+    """(T, P) float64 IoU of every pair, from (T + 1, P + 1) intersections; 0 without a pixel."""
     shared = table[1:, 1:]
     union = table[1:].sum(1)[:, None] + table[:, 1:].sum(0)[None] - shared
     return shared / np.maximum(union, 1)

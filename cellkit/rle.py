@@ -85,8 +85,7 @@ def encode_crops(
         crops: N arrays (h, w), any sizes, foreground where non-zero.
         xs: N columns of the crops' left edges in the full image, pixels.
         ys: N rows of the crops' top edges, pixels.
-        height: height of the full image, pixels.
-        width: width of the full image, pixels.
+        height, width: of the full image, pixels.
 
     Returns:
         N RLE dicts of size ``[height, width]``.
@@ -122,25 +121,6 @@ def encode_crops(
     columns, rows = np.divmod(starts - offsets[owners], strides[owners])
     starts = (xs[owners] + columns) * height + ys[owners] + rows
     return _encode(_joined(Runs(starts, starts + lengths, owners)), count, height, width)
-
-
-def encode_crop(mask_crop: np.ndarray, x: int, y: int, height: int, width: int) -> dict:
-    """Encode the full-size mask of which ``mask_crop`` is the only part with foreground.
-
-    Args:
-        mask_crop: (h, w) bool or integers, foreground where non-zero.
-        x: column of the crop's left edge in the full image, pixels.
-        y: row of the crop's top edge, pixels.
-        height: height of the full image, pixels.
-        width: width of the full image, pixels.
-
-    Returns:
-        The RLE dict of size ``[height, width]``.
-
-    Raises:
-        ValueError: if the crop reaches out of the image.
-    """
-    return encode_crops([mask_crop], [x], [y], height, width)[0]
 
 
 def decode_runs(rles: Sequence[dict]) -> Runs:
@@ -243,32 +223,11 @@ def decode_and_check(
     return label_map.astype(dtype, copy=False), overlap
 
 
-def overlaps(rles: Sequence[dict]) -> bool:
-    """Tell whether any pixel belongs to two of the masks.
-
-    Args:
-        rles: RLE dicts of one size.
-
-    Returns:
-        True if two masks share a pixel.
-    """
-    starts, ends, _ = decode_runs(rles)
-    along = np.argsort(starts, kind='stable')
-    return bool((ends[along][:-1] > starts[along][1:]).any())
-
-
 def image_size(rles: Sequence[dict], size: tuple[int, int] | None = None) -> tuple[int, int]:
-    """The (height, width) that all masks share.
-
-    Args:
-        rles: RLE dicts.
-        size: the size that they must have; needed if ``rles`` is empty.
-
-    Returns:
-        (height, width) in pixels.
+    """The (height, width) in pixels that all masks share, and ``size`` if it is given.
 
     Raises:
-        ValueError: if the sizes differ, or none is given.
+        ValueError: if the sizes differ, or there is none.
     """
     sizes = {(int(rle['size'][0]), int(rle['size'][1])) for rle in rles}
     if size is not None:

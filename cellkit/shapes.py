@@ -19,7 +19,7 @@ COLUMNS: tuple[str, ...] = (
     'circularity',
     'touches_border',
 )
-"""The figures that :func:`shape_figures` gives, in order."""
+"""The values that :func:`shape_values` gives, in order."""
 
 _NAMES = {
     'label': 'label',
@@ -35,7 +35,7 @@ _NAMES = {
 }
 
 
-def shape_figures(label_map: np.ndarray, border: int = 1) -> dict[str, np.ndarray]:
+def shape_values(label_map: np.ndarray, border: int = 1) -> dict[str, np.ndarray]:
     """Measure all cells of an image.
 
     With area A and perimeter P of a cell, and l1 >= l2 the eigenvalues of its pixels' covariance:
@@ -51,7 +51,7 @@ def shape_figures(label_map: np.ndarray, border: int = 1) -> dict[str, np.ndarra
             columns of the image, pixels, at least 1.
 
     Returns:
-        One array of N cells a figure of :data:`COLUMNS`, labels ascending. Lengths in pixels; a
+        One array of N cells a value of :data:`COLUMNS`, labels ascending. Lengths in pixels; a
         pixel's centre has whole coordinates, (0, 0) the upper left one. ``label``, the box
         (``x, y, width, height``) and ``area`` are int64, ``touches_border`` bool, the rest float64.
 

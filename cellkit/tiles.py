@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .label_maps import areas_and_boxes
+from cellkit.label_maps import areas_and_boxes
 
 SAME_SHARE = 0.5
 """Two outlines from different tiles are one cell if they share this much of the smaller one."""

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .instances import CONNECTIVITY
-from .label_maps import areas_and_boxes
-from .overlaps import paint_by_score
-from .rle import decode_runs
+from cellkit.instances import CONNECTIVITY
+from cellkit.label_maps import areas_and_boxes
+from cellkit.rle import decode_runs, decode_to_label_map
 
 
 def visible_cells(
@@ -18,13 +17,14 @@ def visible_cells(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Paint predictions by score, without those that better ones hide and without crumbs.
 
-    Going down the scores, a prediction is left out if less than the share ``least`` of its pixels
-    is still free: suppression of boxes lets such second outlines of one cell through. Of each cell
-    that is painted the largest connected piece stays, as the instance rule has it.
+    A pixel goes to the prediction of highest score that covers it. Going down the scores, one is
+    left out if less than the share ``least`` of its pixels is still free: suppression of boxes lets
+    such second outlines of one cell through. Of each cell that is painted the largest connected
+    piece stays, as the instance rule has it.
 
     Args:
         rles: N COCO RLE dicts.
-        scores: (N,) float; at equal scores the later one goes first, as in ``paint_by_score``.
+        scores: (N,) float; at equal scores the later one goes first.
         size: (H, W) of the image in pixels.
         least: Share of a prediction's pixels, 0..1.
 
@@ -48,7 +48,8 @@ def visible_cells(
             run[:] = True
         kept.append(int(k))
     kept = np.sort(np.array(kept, np.int64))
-    label_map = paint_by_score([rles[k] for k in kept], scores[kept], size)
+    order = np.argsort(scores[kept], kind='stable')
+    label_map = decode_to_label_map([rles[k] for k in kept], order, size)
     keep_largest_piece(label_map, len(kept))
     return label_map, kept
 

@@ -3,7 +3,7 @@
 #   mim train mmdet configs/bccd_vitb_mask_rcnn_reinhard.py
 #
 # The reference is the one that `make prepare` chose. Costs a worker about as much time as reading
-# the image; tools/stain_cache.py does it beforehand. Time and score: not measured.
+# the image; `python -m tools.stain cache` does it beforehand. Time and score: not measured.
 _base_ = ['bccd_vitb_mask_rcnn.py']
 
 stain = dict(

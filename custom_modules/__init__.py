@@ -5,25 +5,33 @@ import os
 # albumentations looks up its newest release on the network at every start, and nags.
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
-from .bccd_dataset import BCCDDataset
-from .bfloat16_mask_rcnn import BFloat16MaskRCNN
-from .counting import CountError
-from .dense_coco_metric import DenseCocoMetric
-from .hybrid_vit import HybridViT
-from .instance_map_masks import InstanceMapMasks
-from .instance_map_transforms import InstanceMapAlbu, InstanceMapCopyPaste
-from .instance_metrics import InstanceMetrics
-from .layer_decay import BackboneLayerDecay
-from .loading import LoadInstanceMap
-from .pixel_dice import PixelDice
-from .random_crop_cells import RandomCropCells
-from .rle_mask_head import RLEMaskHead
-from .rle_visualizer import RLEVisualizer
-from .simple_feature_pyramid import SimpleFeaturePyramid
-from .stain_transforms import StainJitter, StainNormalize
-from .strict_runner import StrictRunner
-from .validation_loss import ValidationLossHook
-from .windowed_vit import WindowedViT
+from cellkit.files.program import quiet
+
+with quiet():  # they tell of optional packages that are not used here
+    import mmdet.datasets
+    import mmdet.evaluation  # noqa: F401
+
+from custom_modules.datasets.bccd_dataset import BCCDDataset
+from custom_modules.datasets.transforms.label_map_transforms import LabelMapAlbu, LabelMapCopyPaste
+from custom_modules.datasets.transforms.loading import LoadLabelMap
+from custom_modules.datasets.transforms.random_crop_cells import RandomCropCells
+from custom_modules.datasets.transforms.stain_transforms import StainJitter, StainNormalize
+from custom_modules.engine.layer_decay import BackboneLayerDecay
+from custom_modules.engine.strict_runner import StrictRunner
+from custom_modules.engine.validation_loss import ValidationLossHook
+from custom_modules.evaluation.cell_metrics import (
+    CountError,
+    DenseCocoMetric,
+    InstanceMetrics,
+    PixelDice,
+)
+from custom_modules.models.bfloat16_mask_rcnn import BFloat16MaskRCNN
+from custom_modules.models.hybrid_vit import HybridViT
+from custom_modules.models.rle_mask_head import RLEMaskHead
+from custom_modules.models.simple_feature_pyramid import SimpleFeaturePyramid
+from custom_modules.models.windowed_vit import WindowedViT
+from custom_modules.structures.label_map_masks import LabelMapMasks
+from custom_modules.visualization.rle_visualizer import RLEVisualizer
 
 __all__ = [
     'BCCDDataset',
@@ -32,11 +40,11 @@ __all__ = [
     'CountError',
     'DenseCocoMetric',
     'HybridViT',
-    'InstanceMapAlbu',
-    'InstanceMapCopyPaste',
-    'InstanceMapMasks',
     'InstanceMetrics',
-    'LoadInstanceMap',
+    'LabelMapAlbu',
+    'LabelMapCopyPaste',
+    'LabelMapMasks',
+    'LoadLabelMap',
     'PixelDice',
     'RLEMaskHead',
     'RLEVisualizer',

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from cellkit.instances import CLASSES
@@ -24,30 +22,15 @@ def coco_dict(
     Returns:
         ``info``, ``images``, ``annotations`` (ids from 1) and ``categories`` (ids from 1).
     """
-    images = []
-    annotations = []
+    images, annotations = [], []
     for item in converted:
         image_id = image_ids[item.pair.image]
-        images.append(
-            {
-                'id': image_id,
-                'file_name': item.pair.image,
-                'width': item.width,
-                'height': item.height,
-            }
-        )
+        size = {'width': item.width, 'height': item.height}
+        images.append({'id': image_id, 'file_name': item.pair.image, **size})
         for rle, area, box in zip(item.rles, item.areas, item.boxes, strict=True):
-            annotations.append(
-                {
-                    'id': len(annotations) + 1,
-                    'image_id': image_id,
-                    'category_id': 1,
-                    'segmentation': rle,
-                    'area': area,
-                    'bbox': box,
-                    'iscrowd': 0,
-                }
-            )
+            ids = {'id': len(annotations) + 1, 'image_id': image_id, 'category_id': 1}
+            cell = {'segmentation': rle, 'area': area, 'bbox': box, 'iscrowd': 0}
+            annotations.append(ids | cell)
     categories = [{'id': k, 'name': name} for k, name in enumerate(CLASSES, start=1)]
     return {
         'info': dict(info),
@@ -55,9 +38,3 @@ def coco_dict(
         'annotations': annotations,
         'categories': categories,
     }
-
-
-def write_json(path: Path, content: Any, indent: int | None = None) -> None:
-    """Write JSON that is the same byte for byte for the same content."""
-    text = json.dumps(content, indent=indent, ensure_ascii=False)
-    path.write_text(text + '\n', encoding='utf-8', newline='\n')

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from cellkit.errors import BadFile, Problem
+from cellkit.files.pictures import check_file, decode_image, decode_mask, read_bytes
 from cellkit.instances import CONNECTIVITY, MIN_AREA, THRESHOLD, label_instances, split_touching
 from cellkit.label_maps import areas_and_boxes
 from cellkit.rle import encode_label_map
 from data_prep.duplicates import thumbnail
-from data_prep.pairs import Pair, Problem
-from data_prep.reading import BadFile, check_file, decode_image, decode_mask, read_bytes
+from data_prep.pairs import Pair
 
 
 @dataclass(frozen=True)
@@ -72,36 +75,23 @@ def convert_pair(
     Returns:
         The converted pair, or at least one problem.
     """
-    problems = []
-    image = mask = None
-    image_turn = mask_turn = 1
-    image_bytes = mask_bytes = b''
-    try:
-        image_bytes = read_bytes(data, pair.image)
-        image_turn = check_file(image_bytes, pair.image)
-        image = decode_image(image_bytes, pair.image)
-    except BadFile as error:
-        problems.append(error.problem)
-    try:
-        mask_bytes = read_bytes(data, pair.mask)
-        mask_turn = check_file(mask_bytes, pair.mask)
-        mask = decode_mask(mask_bytes, pair.mask, rule.threshold, allow_grey)
-    except BadFile as error:
-        problems.append(error.problem)
-    if image is not None and mask is not None:
-        problems += _check_agreement(pair, image, mask, image_turn, mask_turn)
+    as_mask = partial(decode_mask, threshold=rule.threshold, allow_grey=allow_grey)
+    read, problems = [], []
+    for file, decode in ((pair.image, decode_image), (pair.mask, as_mask)):
+        try:
+            read.append(_read(data, file, decode))
+        except BadFile as error:
+            problems.append(error.problem)
     if problems:
         return problems
+    (image, image_turn, image_digest), (mask, mask_turn, mask_digest) = read
+    if problem := _disagreement(pair, image, mask, image_turn, mask_turn):
+        return [problem]
 
     labels, specks = label_instances(mask, rule.threshold, rule.connectivity, rule.min_area)
     if not labels.any():
-        return [
-            Problem(
-                pair.mask,
-                f'holds no component of {rule.min_area} pixels or more',
-                'draw its cells, lower --min-area or remove the pair',
-            )
-        ]
+        what = f'holds no component of {rule.min_area} pixels or more'
+        return [Problem(pair.mask, what, 'draw its cells, lower --min-area or remove the pair')]
     cut_labels, pieces = split_touching(labels, rule.min_area)
     areas, boxes = _measure(labels)
     merged = [
@@ -113,9 +103,6 @@ def convert_pair(
         suspected = np.isin(labels, list(pieces))
         labels, (areas, boxes) = cut_labels, _measure(cut_labels)
         suspects = [int(k) - 1 for k in np.unique(cut_labels[suspected])]
-    digest = hashlib.sha256(
-        hashlib.sha256(image_bytes).digest() + hashlib.sha256(mask_bytes).digest()
-    )
     return Converted(
         pair=pair,
         width=image.shape[1],
@@ -127,8 +114,17 @@ def convert_pair(
         merged=merged,
         suspects=suspects,
         thumbnail=thumbnail(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)),
-        digest=digest.hexdigest(),
+        digest=hashlib.sha256(image_digest + mask_digest).hexdigest(),
     )
+
+
+def _read(
+    data: Path, file: str, decode: Callable[[bytes, str], np.ndarray]
+) -> tuple[np.ndarray, int, bytes]:
+    """A picture, its EXIF orientation and the SHA-256 of its file."""
+    content = read_bytes(data, file)
+    turn = check_file(content, file)
+    return decode(content, file), turn, hashlib.sha256(content).digest()
 
 
 def _measure(labels: np.ndarray) -> tuple[list[int], list[list[int]]]:
@@ -139,36 +135,23 @@ def _measure(labels: np.ndarray) -> tuple[list[int], list[list[int]]]:
     return areas[1:].tolist(), boxes[1:].tolist()
 
 
-def _check_agreement(
+def _disagreement(
     pair: Pair, image: np.ndarray, mask: np.ndarray, image_turn: int, mask_turn: int
-) -> list[Problem]:
-    """Whether the mask lies on the image as training sees it."""
-    same_size = image.shape[:2] == mask.shape
+) -> Problem | None:
+    """Why the mask does not lie on the image as training sees it."""
+    height, width = image.shape[:2]
+    turned = f'is turned by its EXIF orientation ({image_turn}) and its mask'
     swapped = image_turn >= 5  # orientations 5 to 8 exchange width and height
-    if not same_size and swapped and mask_turn == 1 and image.shape[1::-1] == mask.shape:
-        return [
-            Problem(
-                pair.image,
-                f'is turned by its EXIF orientation ({image_turn}) and its mask is not',
-                'save the image without that tag or turn the mask',
-            )
-        ]
-    if not same_size:
-        return [
-            Problem(
-                pair.mask,
-                f'is {mask.shape[1]}x{mask.shape[0]} pixels but its image {pair.image} is '
-                f'{image.shape[1]}x{image.shape[0]}',
-                'export both at the same size',
-            )
-        ]
-    square = image.shape[0] == image.shape[1]
-    if image_turn not in (1, mask_turn) and (not swapped or square):
-        return [
-            Problem(
-                pair.image,
-                f'is turned by its EXIF orientation ({image_turn}) and its mask may not be',
-                'check that they lie on each other and save both without that tag',
-            )
-        ]
-    return []
+    if mask.shape != (height, width):
+        if swapped and mask_turn == 1 and mask.shape == (width, height):
+            remedy = 'save the image without that tag or turn the mask'
+            return Problem(pair.image, f'{turned} is not', remedy)
+        what = (
+            f'is {mask.shape[1]}x{mask.shape[0]} pixels but its image {pair.image} is '
+            f'{width}x{height}'
+        )
+        return Problem(pair.mask, what, 'export both at the same size')
+    if image_turn not in (1, mask_turn) and (not swapped or height == width):
+        remedy = 'check that they lie on each other and save both without that tag'
+        return Problem(pair.image, f'{turned} may not be', remedy)
+    return None

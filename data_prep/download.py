@@ -14,21 +14,29 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+
+from cellkit.errors import UserError
+from cellkit.files.program import run_program
+from data_prep.pairs import FOLDERS
 
 HANDLE = 'jeetblahiri/bccd-dataset-with-mask'
 PAGE = f'https://www.kaggle.com/datasets/{HANDLE}'
-DEFAULT_OUT = Path('data/raw/BCCD Dataset with mask')
-_PARTS = ('train/original', 'train/mask', 'test/original', 'test/mask')
-
-
-class DownloadError(RuntimeError):
-    """The data set could not be fetched or put in its place; the message says what to do."""
+DOWNLOADED = Path('data/raw/BCCD Dataset with mask')
 
 
 def is_dataset(folder: Path) -> bool:
     """Whether `folder` holds train/ and test/, each with a filled original/ and mask/."""
-    return all((folder / part).is_dir() and any((folder / part).iterdir()) for part in _PARTS)
+    return all((folder / part).is_dir() and any((folder / part).iterdir()) for part in FOLDERS)
+
+
+def downloaded() -> Path | None:
+    """Where `make download` left the data set, if it did."""
+    for folder in (DOWNLOADED, DOWNLOADED.parent):
+        if (folder / 'train').is_dir() or (folder / 'test').is_dir():
+            return folder
+    return None
 
 
 def find_dataset(root: Path, depth: int = 3) -> Path | None:
@@ -44,15 +52,14 @@ def find_dataset(root: Path, depth: int = 3) -> Path | None:
 
 def by_hand(out: Path) -> str:
     """How to get the data set without kagglehub, in one sentence."""
-    default = out == DEFAULT_OUT
-    prepare = 'make prepare' if default else f'make prepare DATA="{out}"'
+    prepare = 'make prepare' if out == DOWNLOADED else f'make prepare DATA="{out}"'
     return (
         f"get the archive by hand from {PAGE}, unpack it so that '{out}/train/original' exists, "
         f'then run `{prepare}`'
     )
 
 
-def download(out: Path = DEFAULT_OUT, copy: bool = False) -> bool:
+def download(out: Path = DOWNLOADED, copy: bool = False) -> bool:
     """Fetch the data set and put it at `out`.
 
     Args:
@@ -63,36 +70,35 @@ def download(out: Path = DEFAULT_OUT, copy: bool = False) -> bool:
         False if the data set was there already, else True.
 
     Raises:
-        DownloadError: kagglehub or the network is missing, what came is not the data set, or `out`
+        UserError: kagglehub or the network is missing, what came is not the data set, or `out`
             is taken or can't be written. Nothing is left at `out` in that case.
     """
+    wanted = ', '.join(FOLDERS)
     if is_dataset(out):
         return False
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DownloadError(
-            f"'{out}' is there but is not the whole data set (wanted {', '.join(_PARTS)}); move it "
-            'away or complete it by hand'
+        raise UserError(
+            f"'{out}' is there but is not the whole data set (wanted {wanted}); move it away or "
+            'complete it by hand'
         )
     try:
         import kagglehub
     except ImportError:
-        raise DownloadError(
+        raise UserError(
             f'kagglehub is not installed; run `pip install -e ".[download]"`, or {by_hand(out)}'
         ) from None
     try:
         fetched = Path(kagglehub.dataset_download(HANDLE))
     except Exception as error:  # kagglehub, requests and urllib3 each have their own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise DownloadError(f'the download failed ({reason}); {by_hand(out)}') from error
+        raise UserError(f'the download failed ({reason}); {by_hand(out)}') from error
     source = find_dataset(fetched)
     if source is None:
-        raise DownloadError(
-            f"'{fetched}' came from Kaggle but holds no {', '.join(_PARTS)}; {by_hand(out)}"
-        )
+        raise UserError(f"'{fetched}' came from Kaggle but holds no {wanted}; {by_hand(out)}")
     try:
         _place(source, out, copy)
     except OSError as error:
-        raise DownloadError(
+        raise UserError(
             f"'{out}' could not be written ({error.strerror or error}); free the place or choose "
             f"another with --out (the data are in '{source}')"
         ) from error
@@ -115,20 +121,19 @@ def _place(source: Path, out: Path, copy: bool) -> None:
         os.replace(fresh, out)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Command line; returns the exit status."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(description='Fetch the BCCD data set with masks from Kaggle.')
-    parser.add_argument('--out', type=Path, default=DEFAULT_OUT, help='where the data set goes')
+    parser.add_argument('--out', type=Path, default=DOWNLOADED, help='where the data set goes')
     parser.add_argument('--copy', action='store_true', help="copy the files, don't link the cache")
     args = parser.parse_args(argv)
-    try:
+
+    def work() -> None:
         fetched = download(args.out, args.copy)
-    except DownloadError as error:
-        print(f'download: {error}', file=sys.stderr)
-        return 1
-    state = 'is ready' if fetched else 'is there already, nothing to fetch'
-    print(f"'{args.out}' {state}; next: `make prepare`")
-    return 0
+        state = 'is ready' if fetched else 'is there already, nothing to fetch'
+        print(f"'{args.out}' {state}; next: `make prepare`")
+
+    return run_program('download', work, 'stopped; nothing was put in place')
 
 
 if __name__ == '__main__':

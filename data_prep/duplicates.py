@@ -13,12 +13,12 @@ area by at least 0.43.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from scipy import fft
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 SIDE = 48
 """Height and width of the thumbnails, pixels."""
@@ -110,25 +110,16 @@ def near_duplicates(thumbs: Sequence[np.ndarray]) -> list[tuple[int, int, float]
         for j in np.flatnonzero(values >= CORRELATION):
             found[i, i + 1 + int(j)] = float(values[j])
     hashes = np.stack([perceptual_hash(thumb) for thumb in thumbs])
-    for turn in _turns():
-        turned = [turn(thumb) for thumb in thumbs]
+    for turn in range(1, 8):  # the mirrored and turned versions
+        quarter, mirrored = divmod(turn, 2)
+        flipped = [thumb[:, ::-1] if mirrored else thumb for thumb in thumbs]
+        turned = [np.ascontiguousarray(np.rot90(thumb, quarter)) for thumb in flipped]
         for i, j in _close(hashes, np.stack([perceptual_hash(thumb) for thumb in turned])):
-            if i >= j:
-                continue
-            value = float(best_correlations(spectra[i], spectrum(turned[j])[None])[0])
-            if value >= max(CORRELATION, found.get((i, j), 0.0)):
-                found[i, j] = value
+            if i < j:
+                value = float(best_correlations(spectra[i], spectrum(turned[j])[None])[0])
+                if value >= max(CORRELATION, found.get((i, j), 0.0)):
+                    found[i, j] = value
     return [(i, j, value) for (i, j), value in sorted(found.items())]
-
-
-def _turns() -> Iterator[Callable[[np.ndarray], np.ndarray]]:
-    """The 7 mirrored and turned versions of a square picture."""
-    for quarter in range(4):
-        for mirrored in (False, True):
-            if quarter or mirrored:
-                yield lambda p, q=quarter, m=mirrored: np.ascontiguousarray(
-                    np.rot90(p[:, ::-1] if m else p, q)
-                )
 
 
 def _close(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -140,7 +131,7 @@ def _close(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 def groups(count: int, pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
     """Connected groups of ``0..count-1`` under the pairs, each ascending, in order of the first."""
-    from scipy.sparse import coo_array
+    from scipy.sparse import coo_array  # late: slow to import
     from scipy.sparse.csgraph import connected_components
 
     links = np.array(pairs, np.int64).reshape(-1, 2).T

@@ -1,4 +1,4 @@
-"""Write the prepared data set beside the old one, then put it in its place."""
+"""Write a folder beside the old one, then put it in its place; tell whether it is still good."""
 
 from __future__ import annotations
 
@@ -7,72 +7,78 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cellkit
-from data_prep.pairs import PARTS, DataError
+from cellkit.errors import UserError
+from cellkit.files.prepared import IMAGES, SPLIT
+from cellkit.files.writing import write_json
+from data_prep.pairs import FOLDERS
 
 STAMP = '.prepared.json'
-OURS = frozenset({'annotations', 'images', 'report', 'split.json', STAMP})
+OURS = frozenset({'annotations', IMAGES, 'report', SPLIT, STAMP})
+
+# A change of these modules makes the data set anew, as does one in this folder.
+_CELLKIT = ('instances', 'label_maps', 'rle', 'files/pictures', 'files/prepared', 'files/writing')
 
 
 @contextmanager
-def replacing(out: Path) -> Iterator[Path]:
+def replacing(
+    out: Path, kind: str = 'prepared data set', mark: str = SPLIT, ours: Collection[str] = OURS
+) -> Iterator[Path]:
     """Give an empty folder beside ``out`` that takes its place when the block ends well.
 
-    Entries of ``out`` that the preparation did not write are kept. When the block raises, ``out``
-    is as it was and the new folder is gone.
+    Entries of ``out`` that are not ours are kept. When the block raises, ``out`` is as it was and
+    the new folder is gone.
 
     Args:
         out: Folder to replace or to make.
+        kind: What ``out`` holds, for the message.
+        mark: A file that every folder of this kind has.
+        ours: Entries that are replaced.
 
     Raises:
-        DataError: No permission, or ``out`` holds something that was never prepared data.
+        UserError: No permission, or ``out`` holds something that was never of this kind.
     """
     out = out.resolve()
     if out.exists() and not out.is_dir():
-        raise DataError(f'{out}: is a file; name a folder with --out')
-    if out.is_dir() and not (out / 'split.json').exists() and any(_visible(out)):
-        raise DataError(
-            f'{out}: holds files that are no prepared data set; name another folder with --out or '
-            'empty this one'
+        raise UserError(f'{out}: is a file; name a folder with --out')
+    if out.is_dir() and not (out / mark).exists() and any(n[0] != '.' for n in os.listdir(out)):
+        raise UserError(
+            f'{out}: holds files that are no {kind}; name another folder with --out or empty '
+            'this one'
         )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', dir=out.parent))
     except OSError as error:
-        raise DataError(
+        raise UserError(
             f"{out.parent}: can't be written ({error.strerror}); change its permissions or name "
             'another folder with --out'
         ) from error
     try:
         fresh.chmod(0o755)  # mkdtemp makes a private folder
-        try:
-            yield fresh
-            _take_place(fresh, out)
-        except OSError as error:
-            place = Path(error.filename or out)
-            if not (place.is_relative_to(fresh) or place.is_relative_to(out)):
-                raise DataError(
-                    f"{place}: can't be read ({error.strerror}); nothing was changed, restore the "
-                    'file and run it again'
-                ) from error
-            raise DataError(
-                f"{out}: can't be written ({error.strerror}: {error.filename}); free space or "
-                'change permissions, nothing was changed'
+        yield fresh
+        _take_place(fresh, out, ours)
+    except OSError as error:
+        place = Path(error.filename or out)
+        if not (place.is_relative_to(fresh) or place.is_relative_to(out)):
+            raise UserError(
+                f"{place}: can't be read ({error.strerror}); nothing was changed, restore the file "
+                'and run it again'
             ) from error
+        raise UserError(
+            f"{out}: can't be written ({error.strerror}: {error.filename}); free space or change "
+            'permissions, nothing was changed'
+        ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _visible(folder: Path) -> Iterator[str]:
-    return (name for name in os.listdir(folder) if not name.startswith('.'))
-
-
-def _take_place(fresh: Path, out: Path) -> None:
+def _take_place(fresh: Path, out: Path, ours: Collection[str]) -> None:
     if not out.exists():
         os.replace(fresh, out)
         return
@@ -81,7 +87,7 @@ def _take_place(fresh: Path, out: Path) -> None:
     try:
         os.replace(out, retired)
         for name in os.listdir(retired):
-            if name not in OURS:
+            if name not in ours:
                 os.replace(retired / name, fresh / name)
                 moved.append(name)
         os.replace(fresh, out)
@@ -96,14 +102,13 @@ def _take_place(fresh: Path, out: Path) -> None:
 
 def link_images(folder: Path, out: Path, data: Path) -> None:
     """Make ``<folder>/images`` a link to the data, relative when both lie in one folder."""
-    target = data.resolve()
-    home = out.resolve().parent
-    if target.is_relative_to(home):
-        target = Path(os.path.relpath(target, out.resolve()))
+    target, home = data.resolve(), out.resolve()
+    if target.is_relative_to(home.parent):
+        target = Path(os.path.relpath(target, home))
     try:
-        (folder / 'images').symlink_to(target, target_is_directory=True)
+        (folder / IMAGES).symlink_to(target, target_is_directory=True)
     except (OSError, NotImplementedError) as error:
-        raise DataError(
+        raise UserError(
             f'{out}: no symbolic link can be made there ({error}); pass --copy-images'
         ) from error
 
@@ -111,37 +116,32 @@ def link_images(folder: Path, out: Path, data: Path) -> None:
 def input_fingerprint(data: Path, options: Mapping[str, Any]) -> str:
     """Hash of the data's file names, sizes and times, of the options and of the code."""
     digest = hashlib.sha256()
-    for part in PARTS:
-        for kind in ('original', 'mask'):
-            with os.scandir(data / part / kind) as entries:
-                for entry in sorted(entries, key=lambda e: e.name):
-                    try:
-                        state = entry.stat()
-                        digest.update(f'{part}/{kind}/{entry.name}\0{state.st_size}\0'.encode())
-                        digest.update(f'{state.st_mtime_ns}\n'.encode())
-                    except OSError:  # a link to nothing
-                        digest.update(f'{part}/{kind}/{entry.name}\0gone\n'.encode())
+    for folder in FOLDERS:
+        with os.scandir(data / folder) as entries:
+            for entry in sorted(entries, key=lambda e: e.name):
+                try:
+                    state = entry.stat()
+                    known = f'{state.st_size}\0{state.st_mtime_ns}'
+                except OSError:  # a link to nothing
+                    known = 'gone'
+                digest.update(f'{folder}/{os.fsencode(entry.name)}\0{known}\n'.encode())
     digest.update(json.dumps([str(data.resolve()), options], sort_keys=True).encode())
-    sources = sorted(Path(__file__).parent.glob('*.py'))
-    sources += [
-        Path(cellkit.__file__).parent / name for name in ('instances.py', 'label_maps.py', 'rle.py')
-    ]
-    for source in sources:
-        if not source.name.startswith(('demo_', 'download')):
-            digest.update(source.read_bytes())
+    sources = [file for file in Path(__file__).parent.glob('*.py') if file.name != 'download.py']
+    sources += [Path(cellkit.__file__).parent / f'{name}.py' for name in _CELLKIT]
+    for source in sorted(sources):
+        digest.update(source.read_bytes())
     return digest.hexdigest()
 
 
 def write_stamp(folder: Path, fingerprint: str) -> None:
     """Note in a finished folder what it was made from and what it holds."""
-    content = {'inputs': fingerprint, 'outputs': _outputs(folder)}
-    (folder / STAMP).write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+    write_json(folder / STAMP, {'inputs': fingerprint, 'outputs': _outputs(folder)}, indent=1)
 
 
 def is_fresh(out: Path, fingerprint: str) -> bool:
     """Whether ``out`` was made from these inputs and no file of it was changed or removed since."""
     try:
-        stamp = json.loads((out / STAMP).read_text(encoding='utf-8'))
+        stamp = json.loads((out / STAMP).read_bytes())
         return stamp == {'inputs': fingerprint, 'outputs': _outputs(out)}
     except (OSError, ValueError):
         return False
@@ -149,13 +149,11 @@ def is_fresh(out: Path, fingerprint: str) -> bool:
 
 def _outputs(folder: Path) -> dict[str, list[int]]:
     """Size and time of every file that was written; of linked images, only that they are there."""
-    found: dict[str, list[int]] = {'images': [int((folder / 'images' / 'train').is_dir())]}
-    files = sorted(folder.glob('annotations/*')) + sorted(folder.glob('report/*'))
-    if not (folder / 'images').is_symlink():  # copies, which can get lost
-        files += sorted(path for path in folder.glob('images/**/*') if path.is_file())
+    found: dict[str, list[int]] = {IMAGES: [int((folder / IMAGES / 'train').is_dir())]}
+    files = [folder / SPLIT, *folder.glob('annotations/*'), *folder.glob('report/*')]
+    if not (folder / IMAGES).is_symlink():  # copies, which can get lost
+        files += [path for path in folder.glob('images/**/*') if path.is_file()]
     for path in files:
         state = path.stat()
         found[path.relative_to(folder).as_posix()] = [state.st_size, state.st_mtime_ns]
-    state = (folder / 'split.json').stat()
-    found['split.json'] = [state.st_size, state.st_mtime_ns]
     return found

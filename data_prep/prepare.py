@@ -12,286 +12,226 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import cv2
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
+from cellkit.errors import Problem, UserError
+from cellkit.files.prepared import (
+    DEMO_MANIFEST,
+    IMAGES,
+    PARTS,
+    SPLIT,
+    STAIN_REFERENCE,
+    annotation_file,
+    data_root,
+)
+from cellkit.files.program import run_program
+from cellkit.files.writing import write_json, write_whole
 from cellkit.instances import CONNECTIVITY, MIN_AREA, THRESHOLD
-from data_prep.coco import coco_dict, write_json
+from data_prep.coco import coco_dict
 from data_prep.contact_sheet import contact_sheet
 from data_prep.convert import Converted, InstanceRule, convert_pair
-from data_prep.cores import usable_cores
+from data_prep.cores import in_processes
+from data_prep.demo import write_demo_set
+from data_prep.download import DOWNLOADED, downloaded
 from data_prep.duplicates import groups, near_duplicates
 from data_prep.output import input_fingerprint, is_fresh, link_images, replacing, write_stamp
-from data_prep.pairs import DataError, Pair, Problem, find_pairs
-from data_prep.report import PART_ORDER, build_report, report_page
+from data_prep.pairs import find_pairs
+from data_prep.report import build_report, report_page
 from data_prep.split import split_groups
-from data_prep.stain_reference import (
-    PICTURE,
-    StainReferenceError,
-    chosen_image,
-    is_chosen,
-    write_stain_reference,
-)
+from data_prep.stain_reference import PICTURE, chosen_image, is_chosen, write_stain_reference
 
-DOWNLOADED = Path('data/raw/BCCD Dataset with mask')
 DEMO = Path('data/demo_smears')
-DEMO_MARK = 'demo.json'
+REPORT = 'report/report.json'
 
 
-class BadInput(Exception):
-    """Files of the data that can't be used."""
+class Prepared(NamedTuple):
+    """A prepared data set.
 
-    def __init__(self, data: Path, problems: Sequence[Problem]) -> None:
-        super().__init__(f'{len(problems)} problems in {data}')
-        self.data = data
-        self.problems = problems
+    Attributes:
+        out: Its folder.
+        report: What was found, as in ``report/report.json``.
+        state: 'new'; 'up to date' where neither data nor options had changed; 'kept' where real
+            data would have made way for demo smears.
+        stain_reference: File of the reference of stain normalisation; None where there is none.
+        remark: One sentence on that reference, for the user.
+    """
 
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-
-    def between(kind: type, low: float, high: float) -> Any:
-        def parse(text: str) -> Any:
-            value = kind(text)
-            if not low <= value <= high:
-                raise argparse.ArgumentTypeError(f'must lie between {low} and {high}, not {text}')
-            return value
-
-        return parse
-
-    p = argparse.ArgumentParser(prog='prepare', description=__doc__.splitlines()[0])
-    p.add_argument(
-        '--data', type=Path, help=f'folder that holds train/ and test/ (default: {DOWNLOADED})'
-    )
-    p.add_argument('--out', type=Path, default=Path('data/bccd'), help='folder to write')
-    p.add_argument(
-        '--threshold',
-        type=between(int, 0, 254),
-        default=THRESHOLD,
-        help='a mask pixel greater than this is cell',
-    )
-    p.add_argument('--connectivity', type=int, choices=(4, 8), default=CONNECTIVITY)
-    p.add_argument(
-        '--min-area',
-        type=between(int, 1, 10**9),
-        default=MIN_AREA,
-        help='smallest cell, pixels',
-    )
-    p.add_argument(
-        '--val-fraction',
-        type=between(float, 0.01, 0.99),
-        default=0.3,
-        help='share of the training folder that becomes the validation part',
-    )
-    p.add_argument('--seed', type=int, default=0, help='seed of the train/val split')
-    p.add_argument(
-        '--split-touching', action='store_true', help='cut components that are several cells'
-    )
-    p.add_argument('--allow-grey', action='store_true', help='cut grey masks at --threshold')
-    p.add_argument('--skip-bad', action='store_true', help='leave bad files out and list them')
-    p.add_argument('--copy-images', action='store_true', help="copy the images, don't link them")
-    p.add_argument('--workers', type=between(int, 1, 1024), help='processes (default: all cores)')
-    return p
+    out: Path
+    report: dict[str, Any]
+    state: str
+    stain_reference: Path | None
+    remark: str
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status, 2 when the data has problems."""
-    args = parser().parse_args(argv)
-    try:
-        return prepare(args)
-    except BadInput as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
-        print(
-            f'prepare: {len(error.problems)} problems with the files in {error.data}, nothing was '
-            'written; mend them, or go on without these files with --skip-bad.',
-            file=sys.stderr,
-        )
-        return 2
-    except DataError as error:
-        print(f'prepare: {error}.', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print('prepare: stopped; nothing was changed.', file=sys.stderr)
-        return 130
+def prepare(
+    data: Path | str | None = None,
+    out: Path | str | None = None,
+    *,
+    threshold: int = THRESHOLD,
+    connectivity: int = CONNECTIVITY,
+    min_area: int = MIN_AREA,
+    val_fraction: float = 0.3,
+    seed: int = 0,
+    split_touching: bool = False,
+    allow_grey: bool = False,
+    skip_bad: bool = False,
+    copy_images: bool = False,
+    workers: int | None = None,
+) -> Prepared:
+    """Turn images and masks into a COCO data set; docs/data.md tells the rules.
 
-
-def prepare(args: argparse.Namespace) -> int:
-    """Do what the command line asks for.
+    Args:
+        data: Folder that holds ``train`` and ``test``. By default what ``make download`` left;
+            where there is nothing, synthetic demo smears are made.
+        out: Folder to write; by default the one that DATA_ROOT names, else ``data/bccd``.
+        threshold: A mask pixel greater than this is cell, 0 to 254.
+        connectivity: Neighbours of a pixel, 4 or 8.
+        min_area: Smallest cell, pixels.
+        val_fraction: Share of the training folder that becomes the validation part, 0.01 to 0.99.
+        seed: Of the split into training and validation part.
+        split_touching: Cut components that are several cells.
+        allow_grey: Cut grey masks at the threshold.
+        skip_bad: Leave bad files out and list them in the report.
+        copy_images: Copy the images, don't link them.
+        workers: Processes; as many as cores by default.
 
     Raises:
-        DataError: The data or the output folder can't be used as a whole.
+        UserError: Options, data or the output folder can't be used; ``details`` lists bad files.
     """
-    out: Path = args.out
-    if args.data is None and not _downloaded() and _holds_real_data(out):
-        print(
-            f'{out} holds a prepared data set, which is kept: name other data with --data, or '
-            'remove that folder for the demo set.'
-        )
-        return 0
-    data: Path = args.data or _default_data(args.workers)
+    _check('threshold', threshold, 0, 254)
+    _check('min-area', min_area, 1, 10**9)
+    _check('val-fraction', val_fraction, 0.01, 0.99)
+    _check('workers', 1 if workers is None else workers, 1, 1024)
+    if connectivity not in (4, 8):
+        raise UserError(f'--connectivity is {connectivity}: it must be 4 or 8')
+    out = Path(out or data_root())
+    data = Path(data) if data else downloaded()
+    if data is None and _read(out / SPLIT).get('demo') is False:
+        reference = out / STAIN_REFERENCE
+        chosen = reference if reference.is_file() else None
+        return Prepared(out, _read(out / REPORT), 'kept', chosen, '')
+    data = data or _make_demo_set(workers)
     pairs, problems, ignored = find_pairs(data)
     if data.resolve().is_relative_to(out.resolve()):
-        raise DataError(f'{out}: holds the data itself; name another folder with --out')
-    rule = InstanceRule(args.threshold, args.connectivity, args.min_area, args.split_touching)
+        raise UserError(f'{out}: holds the data itself; name another folder with --out')
+    rule = InstanceRule(threshold, connectivity, min_area, split_touching)
     settings = {
-        'demo': (data / DEMO_MARK).is_file(),
+        'demo': (data / DEMO_MANIFEST).is_file(),
         'instance_rule': vars(rule),
-        'seed': args.seed,
-        'val_fraction': args.val_fraction,
+        'seed': seed,
+        'val_fraction': val_fraction,
     }
-    switches = [args.skip_bad, args.copy_images, args.allow_grey]
-    inputs = input_fingerprint(data, {**settings, 'switches': switches})
+    inputs = input_fingerprint(data, {**settings, 'switches': [skip_bad, copy_images, allow_grey]})
     if is_fresh(out, inputs):
-        print(f'{out} is up to date: neither the data nor the options have changed.')
-        return _choose_stain_reference(out, args.workers)
+        return Prepared(out, _read(out / REPORT), 'up to date', *_stain_reference(out, workers))
 
     with replacing(out) as fresh:
-        converted, found = _convert(data, pairs, rule, args)
-        problems = sorted(problems + found)
-        if problems and not args.skip_bad:
-            raise BadInput(data, problems)
-        try:
-            parts, duplicates = _split(converted, args)
-        except DataError:
-            for problem in problems:
-                print(problem, file=sys.stderr)
-            raise
+        convert = partial(convert_pair, data, rule=rule, allow_grey=allow_grey)
+        results = in_processes(convert, pairs, workers, each=4)
+        converted = []
+        for result in tqdm(results, 'masks to COCO', len(pairs), unit='image'):
+            if isinstance(result, Converted):
+                converted.append(result)
+            else:
+                problems += result
+        problems.sort()
+        if problems and not skip_bad:
+            raise UserError(
+                f'{len(problems)} problems with the files in {data}, nothing was written; mend '
+                'them, or go on without these files with --skip-bad',
+                problems,
+            )
+        parts, duplicates = _split(converted, val_fraction, seed, problems)
         settings['fingerprint'] = _data_fingerprint(converted)
         report = build_report(parts, settings, duplicates, problems, ignored)
         _write(fresh, data, parts, settings, report)
-        if args.copy_images:
-            _copy_images(fresh, data, converted)
+        if copy_images:
+            for item in tqdm(converted, 'copying images', unit='image'):
+                target = fresh / IMAGES / item.pair.image
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(data / item.pair.image, target)
         else:
             link_images(fresh, out, data)
         write_stamp(fresh, inputs)
-    _print_summary(out, report)
-    return _choose_stain_reference(out, args.workers)
+    return Prepared(out, report, 'new', *_stain_reference(out, workers))
 
 
-def _choose_stain_reference(out: Path, workers: int | None) -> int:
-    """Leave the reference of stain normalisation in ``out``, unless it is there already.
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog='prepare', description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add('--data', type=Path, help=f'folder that holds train/ and test/ (default: {DOWNLOADED})')
+    add('--out', type=Path, help='folder to write (default: DATA_ROOT, else data/bccd)')
+    add('--threshold', type=int, default=THRESHOLD, help='a mask pixel greater than this is cell')
+    add('--connectivity', type=int, default=CONNECTIVITY, help='neighbours of a pixel, 4 or 8')
+    add('--min-area', type=int, default=MIN_AREA, help='smallest cell, pixels')
+    add('--val-fraction', type=float, default=0.3, help='share of train/ that becomes validation')
+    add('--seed', type=int, default=0, help='seed of the train/val split')
+    add('--split-touching', action='store_true', help='cut components that are several cells')
+    add('--allow-grey', action='store_true', help='cut grey masks at --threshold')
+    add('--skip-bad', action='store_true', help='leave bad files out and list them')
+    add('--copy-images', action='store_true', help="copy the images, don't link them")
+    add('--workers', type=int, help='processes (default: all cores)')
+    options = vars(parser.parse_args(argv))
+    return run_program('prepare', lambda: _tell(prepare(**options)), 'stopped; nothing was changed')
 
-    Returns:
-        The exit status: a data set without a reference is one all the same.
-    """
+
+def _check(option: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise UserError(f'--{option} is {value}: it must lie between {low} and {high}')
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """A JSON file of an earlier run; empty where it can't be read."""
     try:
-        if is_chosen(out):
-            return 0
-        file = write_stain_reference(out, workers)
-    except StainReferenceError as error:
-        print(f"No stain reference, so configs that normalise stain can't be used: {error}.")
-    except OSError as error:
-        print(f"No stain reference: {error.filename} can't be written ({error.strerror}).")
-    except KeyboardInterrupt:
-        print('prepare: stopped before it chose a stain reference; the rest is ready.')
-        return 130
-    else:
-        print(f'Stain reference: {chosen_image(file)}; {out / PICTURE} shows it.')
-    return 0
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
-def _downloaded() -> Path | None:
-    """Where `make download` left the data set, if it did."""
-    for folder in (DOWNLOADED, DOWNLOADED.parent):
-        if (folder / 'train').is_dir() or (folder / 'test').is_dir():
-            return folder
-    return None
-
-
-def _holds_real_data(out: Path) -> bool:
-    """Whether a prepared data set is there that is not the demo set."""
-    try:
-        return json.loads((out / 'split.json').read_bytes())['demo'] is False
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _default_data(workers: int | None) -> Path:
-    """The downloaded set, or the demo set where there is none."""
-    if found := _downloaded():
-        return found
+def _make_demo_set(workers: int | None) -> Path:
     print(
         f'There is no data at {DOWNLOADED} and --data names none, so this goes on with synthetic '
         f'demo smears in {DEMO}. For real ones: `make download`, or `make prepare DATA="/path/BCCD '
         'Dataset with mask"`.'
     )
-    from data_prep.demo_smears import write_demo_set
-
-    try:
-        write_demo_set(DEMO, workers=workers)
-    except OSError as error:
-        raise DataError(f"{DEMO}: the demo set can't be written ({error})") from error
-    return DEMO
-
-
-def _convert(
-    data: Path, pairs: Sequence[Pair], rule: InstanceRule, args: argparse.Namespace
-) -> tuple[list[Converted], list[Problem]]:
-    """Convert all pairs, over processes, with a progress bar."""
-    convert = partial(convert_pair, data, rule=rule, allow_grey=args.allow_grey)
-    converted: list[Converted] = []
-    problems: list[Problem] = []
-    with tqdm(total=len(pairs), desc='masks to COCO', unit='image') as bar:
-        for result in _map(convert, pairs, args.workers):
-            if isinstance(result, Converted):
-                converted.append(result)
-            else:
-                problems += result
-            bar.update()
-    return converted, problems
-
-
-def _map(convert: Any, pairs: Sequence[Pair], workers: int | None) -> Iterator[Any]:
-    workers = min(workers or usable_cores(), len(pairs) // 4)
-    if workers <= 1:
-        yield from map(convert, pairs)
-        return
-    # Spawned, not forked: a fork hangs on the threads that OpenCV may hold in this process.
-    with ProcessPoolExecutor(workers, get_context('spawn'), cv2.setNumThreads, (1,)) as pool:
-        try:
-            yield from pool.map(convert, pairs, chunksize=2)
-        except BrokenProcessPool as error:
-            raise DataError(
-                'a worker process was killed, perhaps for want of memory; try fewer with --workers'
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return write_demo_set(DEMO, workers=workers)
 
 
 def _split(
-    converted: Sequence[Converted], args: argparse.Namespace
+    converted: Sequence[Converted], val_fraction: float, seed: int, problems: Sequence[Problem]
 ) -> tuple[dict[str, list[Converted]], list[dict[str, Any]]]:
     """Split into train, val and test, near-duplicates on one side; also list those."""
     same = near_duplicates([item.thumbnail for item in converted])
     train = [k for k, item in enumerate(converted) if item.pair.part == 'train']
     if not train or len(train) == len(converted):
-        part = 'train' if not train else 'test'
-        raise DataError(f'{part}: no usable pair is left; mend the files listed with --skip-bad')
+        part = 'test' if train else 'train'
+        raise UserError(
+            f'{part}: no usable pair is left; mend the files listed with --skip-bad', problems
+        )
     place = {k: n for n, k in enumerate(train)}
     ties = [(place[i], place[j]) for i, j, _ in same if i in place and j in place]
     named = [[converted[train[n]].pair.stem for n in group] for group in groups(len(train), ties)]
     if len(named) < 2:
-        raise DataError(
+        raise UserError(
             f"train: its {len(train)} images show one field, so they can't be split into training "
-            'and validation; add other images'
+            'and validation; add other images',
+            problems,
         )
-    sides = dict(
-        zip(('train', 'val'), split_groups(named, args.val_fraction, args.seed), strict=True)
-    )
-    side = {stem: name for name, stems in sides.items() for stem in stems}
-    names = [side[c.pair.stem] if c.pair.part == 'train' else 'test' for c in converted]
+    val = set(split_groups(named, val_fraction, seed)[1])
+    names = [
+        item.pair.part if item.pair.part == 'test' or item.pair.stem not in val else 'val'
+        for item in converted
+    ]
     parts = {
         part: [item for item, name in zip(converted, names, strict=True) if name == part]
-        for part in PART_ORDER
+        for part in PARTS
     }
     duplicates = [
         {
@@ -320,42 +260,67 @@ def _write(
     report: dict[str, Any],
 ) -> None:
     """Write annotations, split.json and the report."""
-    everything = sorted(item.pair.image for items in parts.values() for item in items)
-    image_ids = {image: k for k, image in enumerate(everything, start=1)}
-    (folder / 'annotations').mkdir()
-    (folder / 'report').mkdir()
+    files = {name: [item.pair.image for item in items] for name, items in parts.items()}
+    image_ids = {image: k for k, image in enumerate(sorted(sum(files.values(), [])), start=1)}
     for name, items in parts.items():
         info = {'description': f'Blood cells in smear images, {name} part', **settings}
-        write_json(folder / 'annotations' / f'{name}.json', coco_dict(items, image_ids, info))
-    files = {name: [item.pair.image for item in items] for name, items in parts.items()}
-    write_json(folder / 'split.json', {**settings, **files}, indent=1)
-    write_json(folder / 'report' / 'report.json', report, indent=1)
-    (folder / 'report' / 'report.md').write_text(report_page(report), encoding='utf-8')
+        write_json(annotation_file(folder, name), coco_dict(items, image_ids, info))
+    write_json(folder / SPLIT, {**settings, **files}, indent=1)
+    write_json(folder / REPORT, report, indent=1)
+    write_whole(folder / 'report' / 'report.md', report_page(report))
     title = 'Demo smears, synthetic' if settings['demo'] else 'Smears and their cells'
-    contact_sheet(data, parts, title).save(folder / 'report' / 'contact_sheet.png')
+    write_whole(folder / 'report' / 'contact_sheet.png', contact_sheet(data, parts, title))
 
 
-def _copy_images(folder: Path, data: Path, converted: Sequence[Converted]) -> None:
-    for item in tqdm(converted, desc='copying images', unit='image'):
-        target = folder / 'images' / item.pair.image
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(data / item.pair.image, target)
+def _stain_reference(out: Path, workers: int | None) -> tuple[Path | None, str]:
+    """Leave the reference of stain normalisation in ``out``, unless it is there already.
+
+    A data set without a reference is one all the same.
+
+    Returns:
+        The file, if there is one, and a sentence where there is something to tell.
+    """
+    try:
+        if is_chosen(out):
+            return out / STAIN_REFERENCE, ''
+        file = write_stain_reference(out, workers)
+    except UserError as error:
+        return None, (
+            f"No stain reference, so configs that normalise stain can't be used: {error}."
+        )
+    except OSError as error:
+        return None, f"No stain reference: {error.filename} can't be written ({error.strerror})."
+    except KeyboardInterrupt:
+        words = 'stopped before it chose a stain reference; the rest is ready'
+        raise KeyboardInterrupt(words) from None
+    return file, f'Stain reference: {chosen_image(file)}; {out / PICTURE} shows it.'
 
 
-def _print_summary(out: Path, report: dict[str, Any]) -> None:
-    figures = [report['parts'][name] for name in PART_ORDER]
-    images = ', '.join(f'{p["images"]} {n}' for n, p in zip(PART_ORDER, figures, strict=True))
-    cells = ', '.join(str(p['cells']) for p in figures)
-    print(f'{out}: images {images}; cells {cells}.')
-    print(
-        f'{sum(p["dropped_specks"] for p in figures)} specks dropped, '
-        f'{sum(p["merged_cell_suspects"] for p in figures)} merged-cell suspects, '
-        f'{len(report["near_duplicates"])} near-duplicate pairs '
-        f'({report["near_duplicates_between_train_and_test"]} between train and test).'
-    )
-    if report['skipped']:
-        print(f'{len(report["skipped"])} problems were skipped; the report lists them.')
-    print(f'Report and pictures: {out / "report"}.')
+def _tell(prepared: Prepared) -> None:
+    """Say on the terminal what came out."""
+    out, report = prepared.out, prepared.report
+    if prepared.state == 'kept':
+        print(
+            f'{out} holds a prepared data set, which is kept: name other data with --data, or '
+            'remove that folder for the demo set.'
+        )
+    elif prepared.state == 'up to date':
+        print(f'{out} is up to date: neither the data nor the options have changed.')
+    else:
+        parts = [report['parts'][name] for name in PARTS]
+        images = ', '.join(f'{p["images"]} {n}' for n, p in zip(PARTS, parts, strict=True))
+        print(f'{out}: images {images}; cells {", ".join(str(p["cells"]) for p in parts)}.')
+        print(
+            f'{sum(p["dropped_specks"] for p in parts)} specks dropped, '
+            f'{sum(p["merged_cell_suspects"] for p in parts)} merged-cell suspects, '
+            f'{len(report["near_duplicates"])} near-duplicate pairs '
+            f'({report["near_duplicates_between_train_and_test"]} between train and test).'
+        )
+        if report['skipped']:
+            print(f'{len(report["skipped"])} problems were skipped; the report lists them.')
+        print(f'Report and pictures: {out / "report"}.')
+    if prepared.remark:
+        print(prepared.remark)
 
 
 if __name__ == '__main__':

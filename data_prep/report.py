@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from cellkit.errors import Problem
+from cellkit.files.prepared import PARTS
 from data_prep.convert import Converted
-from data_prep.pairs import Problem
-
-PART_ORDER = ('train', 'val', 'test')
 
 
 def build_report(
@@ -21,7 +20,7 @@ def build_report(
     skipped: Sequence[Problem],
     ignored: Sequence[str],
 ) -> dict[str, Any]:
-    """Collect the figures of a data set.
+    """Collect the numbers of a data set.
 
     Args:
         parts: Images of train, val and test.
@@ -36,16 +35,16 @@ def build_report(
     across = [d for d in duplicates if 'test' in d['parts'] and set(d['parts']) != {'test'}]
     return {
         **settings,
-        'parts': {name: _figures(parts[name]) for name in PART_ORDER},
+        'parts': {name: _numbers(parts[name]) for name in PARTS},
         'near_duplicates': list(duplicates),
         'near_duplicates_between_train_and_test': len(across),
         'skipped': [vars(problem) for problem in skipped],
         'ignored_files': list(ignored),
-        'images': [_row(name, item) for name in PART_ORDER for item in parts[name]],
+        'images': [_row(name, item) for name in PARTS for item in parts[name]],
     }
 
 
-def _figures(items: Sequence[Converted]) -> dict[str, Any]:
+def _numbers(items: Sequence[Converted]) -> dict[str, Any]:
     counts = [len(item.rles) for item in items]
     areas = [area for item in items for area in item.areas]
     specks = [area for item in items for area in item.specks]
@@ -88,7 +87,17 @@ def _row(part: str, item: Converted) -> dict[str, Any]:
 def report_page(report: Mapping[str, Any]) -> str:
     """Lay a report out as Markdown."""
     rule = report['instance_rule']
-    parts = report['parts']
+    parts = [report['parts'][name] for name in PARTS]
+    table = {
+        'images': [p['images'] for p in parts],
+        'sizes': [', '.join(f'{k} ({n})' for k, n in p['sizes'].items()) for p in parts],
+        'cells': [p['cells'] for p in parts],
+        'cells an image (least – median – most)': [_spread(p['cells_per_image']) for p in parts],
+        'images with more than 100 cells': [p['images_with_more_than_100_cells'] for p in parts],
+        'cell area, px (least – median – most)': [_spread(p['cell_area_px']) for p in parts],
+        'dropped specks': [f'{p["dropped_specks"]} ({p["dropped_specks_px"]} px)' for p in parts],
+        'merged-cell suspects': [p['merged_cell_suspects'] for p in parts],
+    }
     lines = ['# Data report', '']
     if report['demo']:
         lines += ['**Synthetic demo images, no real smears.** Figures from them say nothing.', '']
@@ -99,32 +108,15 @@ def report_page(report: Mapping[str, Any]) -> str:
         f'Split with seed {report["seed"]}, {report["val_fraction"]:.0%} of the training folder '
         'for validation, near-duplicates on one side.',
         '',
-        '| | ' + ' | '.join(PART_ORDER) + ' |',
-        '|---|' + '---:|' * len(PART_ORDER),
+        f'| | {" | ".join(PARTS)} |',
+        '|---|' + '---:|' * len(PARTS),
+        *(f'| {title} | {" | ".join(map(str, row))} |' for title, row in table.items()),
+        '',
+        '![Contact sheet](contact_sheet.png)',
+        '',
+        *_duplicates_section(report),
+        *_suspects_section(report),
     ]
-
-    def row(title: str, value: Any) -> None:
-        lines.append(f'| {title} | ' + ' | '.join(str(value(parts[p])) for p in PART_ORDER) + ' |')
-
-    def spread(key: str) -> Any:
-        def text(part: Mapping[str, Any]) -> str:
-            s = part[key]
-            return f'{s["min"]:.0f} – {s["median"]:.0f} – {s["max"]:.0f}' if s else '–'
-
-        return text
-
-    row('images', lambda p: p['images'])
-    row('sizes', lambda p: ', '.join(f'{k} ({n})' for k, n in p['sizes'].items()))
-    row('cells', lambda p: p['cells'])
-    row('cells an image (least – median – most)', spread('cells_per_image'))
-    row('images with more than 100 cells', lambda p: p['images_with_more_than_100_cells'])
-    row('cell area, px (least – median – most)', spread('cell_area_px'))
-    row('dropped specks', lambda p: f'{p["dropped_specks"]} ({p["dropped_specks_px"]} px)')
-    row('merged-cell suspects', lambda p: p['merged_cell_suspects'])
-    lines += ['', '![Contact sheet](contact_sheet.png)', '']
-    leaks = report['near_duplicates_between_train_and_test']
-    lines += _duplicates_section(report['near_duplicates'], leaks)
-    lines += _suspects_section(report)
     if report['skipped']:
         lines += [f'## Skipped: {len(report["skipped"])} problems', '']
         lines += [f'- `{s["file"]}` {s["what"]}; {s["remedy"]}.' for s in report['skipped']] + ['']
@@ -134,10 +126,16 @@ def report_page(report: Mapping[str, Any]) -> str:
     return '\n'.join(lines)
 
 
-def _duplicates_section(duplicates: Sequence[Mapping[str, Any]], leaks: int) -> list[str]:
+def _spread(summary: Mapping[str, float]) -> str:
+    return ' – '.join(f'{summary[key]:.0f}' for key in ('min', 'median', 'max')) if summary else '–'
+
+
+def _duplicates_section(report: Mapping[str, Any]) -> list[str]:
+    duplicates = report['near_duplicates']
     lines = [f'## Near-duplicate images: {len(duplicates)} pairs', '']
     if not duplicates:
         return [*lines, 'None found.', '']
+    leaks = report['near_duplicates_between_train_and_test']
     lines += [f'{leaks} of them between the training folder and the test folder.', '']
     lines += ['| image | part | image | part | correlation |', '|---|---|---|---|---:|']
     for d in duplicates:

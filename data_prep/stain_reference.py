@@ -13,33 +13,30 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
-from cellkit.stain import METHODS, CannotNormalise, StainNormalizer, colour, save_states
+from cellkit.errors import UserError
+from cellkit.files import prepared
+from cellkit.files.pictures import read_image
+from cellkit.files.prepared import STAIN_REFERENCE, annotation_file
+from cellkit.files.program import run_program
+from cellkit.files.stain_states import save_states
+from cellkit.files.writing import write_json, write_whole
+from cellkit.stain import METHODS, CannotNormalise, StainNormalizer, State, colour
 from data_prep.cores import usable_cores
+from data_prep.sheet import Tile, draw_sheet
 
-FOLDER = 'stain'
-REFERENCE = f'{FOLDER}/reference.json'
-PICTURE = f'{FOLDER}/reference.png'
-REFUSED = f'{FOLDER}/unavailable.json'
-TRAINING = 'annotations/train.json'
+PICTURE = 'stain/reference.png'
+REFUSED = 'stain/unavailable.json'
 
-_TILE = (400, 300)
 _EXAMPLES = 4
-
-
-class StainReferenceError(Exception):
-    """No reference can be chosen; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -48,27 +45,114 @@ class Choice:
 
     Attributes:
         image: File name as in the annotations.
-        distance: Mean distance of the other images' stains, CIELAB units.
-        names: File names of the images that took part.
-        distances: ``(n,)``, distance of each of them from the chosen one.
-        skipped: Reason by file name of those that did not.
+        distances: Distance of every image that took part from the chosen one, CIELAB units.
+        skipped: Reason by file name of those that did not take part.
     """
 
     image: str
-    distance: float
-    names: list[str]
-    distances: np.ndarray
+    distances: dict[str, float]
     skipped: dict[str, str]
 
 
-def stain_statistics(image: np.ndarray) -> np.ndarray:
-    """Mean CIELAB of the foreground and CIELAB of the background of a BGR image, ``(6,)``.
+def write_stain_reference(
+    data_root: str | Path, workers: int | None = None, force: bool = False
+) -> Path:
+    """Choose the reference of a prepared data set and write it with its states.
+
+    Args:
+        data_root: Prepared data set.
+        workers: Images read at once; by default as many as cores.
+        force: Choose again even though the training part has not changed.
+
+    Returns:
+        The JSON file.
 
     Raises:
-        CannotNormalise: If the image shows no stained foreground.
+        UserError: If the data set can't be read or no image can serve.
     """
-    state = StainNormalizer('reinhard').fit(image, 'bgr')
-    return np.concatenate([state.mean, colour.rgb_to_lab(state.white)])
+    root = Path(data_root)
+    names, fingerprint = _training_part(root)
+    target, refused = root / STAIN_REFERENCE, root / REFUSED
+    if not is_chosen(root):
+        target.unlink(missing_ok=True)  # of another training part: it would pass for this one's
+    elif not force:
+        return target
+    images = root / 'images'
+    if not force and (reason := _refusal(refused, fingerprint)):
+        raise UserError(f'{images}: {reason}')
+    try:
+        choice = choose_reference(images, names, workers)
+    except CannotNormalise as error:
+        write_json(refused, {'reason': str(error), 'train_json_sha256': fingerprint})
+        raise UserError(f'{images}: {error}') from error
+    refused.unlink(missing_ok=True)
+    reference = read_image(images / choice.image)
+    states = {method: StainNormalizer(method).fit(reference, 'bgr') for method in METHODS}
+    write_whole(root / PICTURE, _draw_picture(images, choice, states))
+    save_states(
+        target,
+        states,
+        image=choice.image,
+        chosen='medoid of mean foreground and background CIELAB',
+        images=len(choice.distances),
+        mean_distance=round(float(np.mean(list(choice.distances.values()))), 3),
+        skipped=choice.skipped,
+        train_json_sha256=fingerprint,
+    )
+    return target
+
+
+def is_chosen(data_root: str | Path) -> bool:
+    """Whether the reference is there and was chosen from the training part as it is now.
+
+    Raises:
+        UserError: If the data set can't be read.
+    """
+    root = Path(data_root)
+    _, fingerprint = _training_part(root)
+    try:
+        found = json.loads((root / STAIN_REFERENCE).read_bytes())['train_json_sha256']
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return found == fingerprint and (root / PICTURE).is_file()
+
+
+def chosen_image(file: Path) -> str:
+    """File name, as in the annotations, of the image that a reference file describes."""
+    return json.loads(file.read_bytes())['image']
+
+
+def choose_reference(folder: Path, names: Sequence[str], workers: int | None = None) -> Choice:
+    """Find the medoid of images.
+
+    Args:
+        folder: Folder that the names are relative to.
+        names: File names.
+        workers: Images read at once; by default as many as cores.
+
+    Raises:
+        CannotNormalise: If no image can serve.
+        UserError: If an image can't be read.
+    """
+    names = sorted(names)
+    found: dict[str, np.ndarray] = {}
+    skipped: dict[str, str] = {}
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
+        tasks = pool.map(lambda name: _statistics_or_reason(folder / name), names)
+        pairs = zip(names, tasks, strict=True)
+        for name, result in tqdm(pairs, 'stain statistics', len(names), disable=None):
+            if isinstance(result, str):
+                skipped[name] = result
+            else:
+                found[name] = result
+    if not found:
+        raise CannotNormalise(
+            f'none of {len(names)} training images can be a stain reference '
+            f'({next(iter(skipped.values()), "there are none")}); check the images'
+        )
+    best, distances = medoid(np.stack(list(found.values())))
+    kept = list(found)
+    return Choice(kept[best], dict(zip(kept, distances.tolist(), strict=True)), skipped)
 
 
 def medoid(statistics: np.ndarray) -> tuple[int, np.ndarray]:
@@ -85,220 +169,76 @@ def medoid(statistics: np.ndarray) -> tuple[int, np.ndarray]:
     return best, np.linalg.norm(statistics - statistics[best], axis=1)
 
 
-def choose_reference(folder: Path, names: Sequence[str], workers: int | None = None) -> Choice:
-    """Find the medoid of images.
-
-    Args:
-        folder: Folder that the names are relative to.
-        names: File names.
-        workers: Images read at once; by default as many as cores.
-
-    Raises:
-        StainReferenceError: If no image can serve.
-    """
-    names = sorted(names)
-    workers = workers or usable_cores()
-    found: dict[str, np.ndarray] = {}
-    skipped: dict[str, str] = {}
-    with ThreadPoolExecutor(workers) as pool:
-        tasks = pool.map(lambda name: _statistics_or_reason(folder / name), names)
-        for name, result in tqdm(
-            zip(names, tasks, strict=True), 'stain statistics', len(names), disable=None
-        ):
-            if isinstance(result, str):
-                skipped[name] = result
-            else:
-                found[name] = result
-    if not found:
-        raise StainReferenceError(
-            f'{folder}: none of {len(names)} training images can be a stain reference '
-            f'({next(iter(skipped.values()), "there are none")}); check the images'
-        )
-    best, distances = medoid(np.stack(list(found.values())))
-    kept = list(found)
-    return Choice(kept[best], float(distances.mean()), kept, distances, skipped)
-
-
-def write_stain_reference(
-    data_root: str | Path, workers: int | None = None, force: bool = False
-) -> Path:
-    """Choose the reference of a prepared data set and write it with its states.
-
-    Args:
-        data_root: Prepared data set.
-        workers: As for :func:`choose_reference`.
-        force: Choose again even though the training part has not changed.
-
-    Returns:
-        The JSON file.
-
-    Raises:
-        StainReferenceError: If the data set can't be read or no image can serve.
-    """
-    root = Path(data_root)
-    content = _read_annotations(root)
-    target = root / REFERENCE
-    chosen = is_chosen(root)
-    if chosen and not force:
-        return target
-    if not chosen:
-        target.unlink(missing_ok=True)  # of another training part: it would pass for this one's
-    try:
-        names = [image['file_name'] for image in json.loads(content)['images']]
-    except (ValueError, KeyError, TypeError) as error:
-        raise StainReferenceError(
-            f'{root / TRAINING}: is no COCO file ({error}); run `make prepare` again'
-        ) from error
-    refused = root / REFUSED
-    if not force and (reason := _refusal(refused, content)):
-        raise StainReferenceError(f'{root / "images"}: {reason}')
-    try:
-        choice = choose_reference(root / 'images', names, workers)
-    except StainReferenceError as error:
-        refused.parent.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256(content).hexdigest()
-        reason = str(error).removeprefix(f'{root / "images"}: ')  # no path: the same everywhere
-        refused.write_text(json.dumps({'reason': reason, 'train_json_sha256': digest}) + '\n')
-        raise
-    refused.unlink(missing_ok=True)
-    reference = _read(root / 'images' / choice.image)
-    states = {method: StainNormalizer(method).fit(reference, 'bgr') for method in METHODS}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _write_picture(root, choice)
-    save_states(
-        target,
-        states,
-        image=choice.image,
-        chosen='medoid of mean foreground and background CIELAB',
-        images=len(choice.names),
-        mean_distance=round(choice.distance, 3),
-        skipped=choice.skipped,
-        train_json_sha256=hashlib.sha256(content).hexdigest(),
-    )
-    return target
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    default = Path(os.environ.get('DATA_ROOT', 'data/bccd'))
-    parser.add_argument('--data-root', type=Path, default=default)
+    parser.add_argument('--data-root', type=Path, default=prepared.data_root())
     parser.add_argument('--workers', type=int, help='images read at once (default: cores)')
     parser.add_argument('--force', action='store_true', help='choose again if nothing changed')
     args = parser.parse_args(argv)
-    try:
+
+    def work() -> None:
         file = write_stain_reference(args.data_root, args.workers, args.force)
-    except StainReferenceError as error:
-        print(f'stain_reference: {error}.', file=sys.stderr)
-        return 2
-    about = json.loads(file.read_text(encoding='utf-8'))
-    print(
-        f'{file}: {about["image"]}, the medoid of {about["images"]} training images '
-        f'(mean distance {about["mean_distance"]:.1f} in CIELAB, {len(about["skipped"])} skipped).'
-    )
-    print(f'{args.data_root / PICTURE} shows it.')
-    return 0
+        about = json.loads(file.read_bytes())
+        print(
+            f'{file}: {about["image"]}, the medoid of {about["images"]} training images (mean '
+            f'distance {about["mean_distance"]:.1f} in CIELAB, {len(about["skipped"])} skipped).'
+        )
+        print(f'{args.data_root / PICTURE} shows it.')
+
+    return run_program('stain_reference', work)
 
 
-def is_chosen(data_root: str | Path) -> bool:
-    """Whether the reference is there and was chosen from the training part as it is now.
-
-    Raises:
-        StainReferenceError: If the data set can't be read.
-    """
-    root = Path(data_root)
-    fingerprint = hashlib.sha256(_read_annotations(root)).hexdigest()
+def _training_part(root: Path) -> tuple[list[str], str]:
+    """File names of the training images, and the SHA-256 of their annotation file."""
+    file = annotation_file(root, 'train')
     try:
-        found = json.loads((root / REFERENCE).read_text(encoding='utf-8'))['train_json_sha256']
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return found == fingerprint and (root / PICTURE).is_file()
+        content = file.read_bytes()
+        names = [image['file_name'] for image in json.loads(content)['images']]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        cause = getattr(error, 'strerror', None) or error
+        raise UserError(
+            f"{file}: can't be read ({cause}); prepare the data set with `make prepare`"
+        ) from error
+    return names, hashlib.sha256(content).hexdigest()
 
 
-def _refusal(file: Path, annotations: bytes) -> str | None:
+def _refusal(file: Path, fingerprint: str) -> str | None:
     """Why no image of this very training part could serve, if that is known."""
     try:
-        found = json.loads(file.read_text(encoding='utf-8'))
+        found = json.loads(file.read_bytes())
     except (OSError, ValueError):
         return None
-    same = found.get('train_json_sha256') == hashlib.sha256(annotations).hexdigest()
-    return found.get('reason') if same else None
-
-
-def chosen_image(file: Path) -> str:
-    """File name, as in the annotations, of the image that a reference file describes."""
-    return json.loads(file.read_text(encoding='utf-8'))['image']
-
-
-def _read_annotations(root: Path) -> bytes:
-    try:
-        return (root / TRAINING).read_bytes()
-    except OSError as error:
-        raise StainReferenceError(
-            f"{root / TRAINING}: can't be read ({error.strerror}); prepare the data set with "
-            '`make prepare`'
-        ) from error
-
-
-def _read(file: Path) -> np.ndarray:
-    image = cv2.imread(str(file), cv2.IMREAD_COLOR)
-    if image is None:
-        raise StainReferenceError(f"{file}: can't be read as an image; run `make prepare` again")
-    return image
+    return found.get('reason') if found.get('train_json_sha256') == fingerprint else None
 
 
 def _statistics_or_reason(file: Path) -> np.ndarray | str:
+    """Mean CIELAB of the foreground and CIELAB of the background, ``(6,)``; or why not."""
     try:
-        return stain_statistics(_read(file))
+        state = StainNormalizer('reinhard').fit(read_image(file), 'bgr')
     except CannotNormalise as error:
         return str(error)
+    return np.concatenate([state.mean, colour.rgb_to_lab(state.white)])
 
 
-def _write_picture(root: Path, choice: Choice) -> None:
+def _draw_picture(folder: Path, choice: Choice, states: dict[str, State]) -> bytes:
     """The reference, and images near to far: as they are, then after each method."""
-    order = np.argsort(choice.distances, kind='stable')[1:]
-    places = np.linspace(0, len(order) - 1, min(_EXAMPLES, len(order))).round().astype(int)
-    others = [choice.names[order[k]] for k in places]
-    reference = _read(root / 'images' / choice.image)
-    columns = [('reference', choice.image, reference)]
-    for name in others:
-        distance = choice.distances[choice.names.index(name)]
-        columns.append((f'distance {distance:.1f}', name, _read(root / 'images' / name)))
-
-    gap, caption, title = 10, 42, 40
-    page = Image.new(
-        'RGB',
-        (
-            gap + len(columns) * (_TILE[0] + gap),
-            title + 4 * (_TILE[1] + caption) + gap,
-        ),
-        'white',
-    )
-    draw = ImageDraw.Draw(page)
-    draw.text(
-        (gap, 8),
-        f'Stain reference: the medoid of {len(choice.names)} training images',
-        'black',
-        ImageFont.load_default(22),
-    )
-    for column, (text, name, image) in enumerate(columns):
-        x = gap + column * (_TILE[0] + gap)
-        for row, method in enumerate([None, *METHODS]):
-            y = title + row * (_TILE[1] + caption)
-            shown, note = image, f'{text}: {Path(name).name[:28]}'
-            if method is not None:
-                normalizer = StainNormalizer(method)
-                normalizer.fit(reference, 'bgr')
-                result = normalizer.transform(image, 'bgr')
-                shown = result.image
-                note = f'{method}' + (f': {result.reason}' if result.reason else '')
-            small = cv2.resize(shown, _TILE, interpolation=cv2.INTER_AREA)
-            page.paste(Image.fromarray(small[..., ::-1]), (x, y))
-            draw.text((x, y + _TILE[1] + 4), note[:60], 'black', ImageFont.load_default(16))
-    target = root / PICTURE
-    beside = target.with_name(target.name + '.part')
-    page.save(beside, format='PNG')
-    os.replace(beside, target)
+    others = sorted(choice.distances, key=choice.distances.get)[1:]
+    places = np.linspace(0, len(others) - 1, min(_EXAMPLES, len(others))).round().astype(int)
+    shown = [choice.image, *(others[k] for k in places)]
+    images = [np.ascontiguousarray(read_image(folder / name)[..., ::-1]) for name in shown]
+    said = ['reference', *(f'distance {choice.distances[name]:.1f}' for name in shown[1:])]
+    rows = [
+        [
+            Tile(image, f'{text}: {Path(name).name[:28]}')
+            for image, text, name in zip(images, said, shown, strict=True)
+        ]
+    ]
+    for method, state in states.items():
+        results = [StainNormalizer(method, state=state).transform(image) for image in images]
+        rows.append([Tile(r.image, f'{method}\n{r.reason}'.strip()) for r in results])
+    title = f'Stain reference: the medoid of {len(choice.distances)} training images'
+    return draw_sheet(title, rows)
 
 
 if __name__ == '__main__':

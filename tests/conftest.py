@@ -22,11 +22,9 @@ def sample() -> Path:
 @pytest.fixture(scope='session')
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared data set of six small synthetic smears (240x320)."""
-    from data_prep.demo_smears import write_demo_set
-    from data_prep.prepare import main
+    from data_prep.demo.smears import write_demo_set
+    from data_prep.prepare import prepare
 
     folder = tmp_path_factory.mktemp('tiny')
     write_demo_set(folder / 'smears', train=4, test=2, size=(240, 320), workers=1)
-    status = main(['--data', str(folder / 'smears'), '--out', str(folder / 'bccd')])
-    assert not status, 'data_prep.prepare failed on generated smears'
-    return folder / 'bccd'
+    return prepare(folder / 'smears', folder / 'bccd').out

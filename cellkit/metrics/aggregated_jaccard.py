@@ -16,17 +16,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..overlaps import iou_matrix
+from cellkit.overlaps import iou_matrix
 
 
 def aji_terms(table: np.ndarray) -> np.ndarray:
-    """Numerator and denominator of one image's AJI.
+    """One image's (2,) int64 sums of intersections and of unions, pixels.
 
     Args:
-        table: (T + 1, P + 1) intersections.
-
-    Returns:
-        (2,) int64: sum of intersections, sum of unions, in pixels.
+        table: (T + 1, P + 1) intersections (:func:`cellkit.overlaps.intersection_table`).
     """
     iou = iou_matrix(table)
     true_area, pred_area = table[1:].sum(1), table[:, 1:].sum(0)
@@ -43,13 +40,6 @@ def aji_terms(table: np.ndarray) -> np.ndarray:
 
 
 def aji(terms: np.ndarray) -> np.ndarray:
-    """AJI of its terms; 1 if there are neither true nor predicted pixels.
-
-    Args:
-        terms: (..., 2) sums of intersections and of unions.
-
-    Returns:
-        (...) float64 in 0..1.
-    """
+    """AJI, (...) float64, of (..., 2) sums of intersections and of unions, pixels."""
     shared, union = np.moveaxis(np.asarray(terms, float), -1, 0)
     return np.where(union > 0, shared / np.where(union > 0, union, 1), 1.0)

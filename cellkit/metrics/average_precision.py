@@ -1,6 +1,6 @@
-"""COCO average precision, the same figures as pycocotools in a fraction of its time.
+"""COCO average precision, the same values as pycocotools in a fraction of its time.
 
-One image is reduced to its matches, a few bits a detection; the figures of any set of images follow
+One image is reduced to its matches, a few bits a detection; the values of any set of images follow
 from those by sorting. So a precision-recall curve or a thousand bootstrap samples cost no second
 matching, which is why this is not a call to a COCO library.
 
@@ -19,12 +19,13 @@ from typing import NamedTuple
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ..rle import decode_runs
+from cellkit.rle import decode_runs
 
-IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+COCO_IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+COCO_AREAS = ((0.0, 1e10), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e10))
 RECALLS = np.linspace(0, 1, 101)
-ALL_AREAS = ((0.0, 1e10),)
-COCO_AREAS = (*ALL_AREAS, (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e10))
+MAX_DETECTIONS = 1000
+COCO_VALUES = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 
 
 class ImageMatches(NamedTuple):
@@ -42,15 +43,13 @@ class ImageMatches(NamedTuple):
     ignored: np.ndarray
     num_true: np.ndarray
 
+    def of_all_areas(self) -> ImageMatches:
+        """The matches of the first area range alone, which holds every object."""
+        return ImageMatches(self.scores, self.matched[:1], self.ignored[:1], self.num_true[:1])
+
 
 def match_detections(
-    iou: np.ndarray,
-    scores: np.ndarray,
-    areas: np.ndarray,
-    true_areas: np.ndarray,
-    crowd: np.ndarray | None = None,
-    iou_thresholds: np.ndarray = IOU_THRESHOLDS,
-    area_ranges: Sequence[tuple[float, float]] = COCO_AREAS,
+    iou: np.ndarray, scores: np.ndarray, areas: np.ndarray, true_areas: np.ndarray
 ) -> ImageMatches:
     """Match one image's detections of one class to its true objects.
 
@@ -59,27 +58,24 @@ def match_detections(
         scores: (D,) float.
         areas: (D,) float, pixels.
         true_areas: (G,) float, pixels.
-        crowd: (G,) bool, regions that take any number of detections and count for nothing.
-        iou_thresholds: (T,) float.
-        area_ranges: A pairs of least and greatest area in pixels.
 
     Returns:
-        The matches, detections sorted by falling score (equal scores keep their order).
+        The matches in :data:`COCO_AREAS` and at :data:`COCO_IOU_THRESHOLDS`, detections sorted by
+        falling score (equal scores keep their order).
     """
-    order = np.argsort(-np.asarray(scores, float), kind='stable')
+    scores = np.asarray(scores, float)
+    order = np.argsort(-scores, kind='stable')
     iou = np.asarray(iou, float)[order]
-    num_true = iou.shape[1]
-    crowd = np.zeros(num_true, bool) if crowd is None else np.asarray(crowd, bool)
-    skipped = crowd | _outside(np.asarray(true_areas, float), area_ranges)  # (A, G)
-    thresholds = np.minimum(iou_thresholds, 1 - 1e-10)[:, None]  # (T, 1)
-    shape = (len(area_ranges), len(thresholds))
-    taken = np.zeros((*shape, num_true), bool)
+    skipped = _outside_ranges(true_areas)
+    thresholds = np.minimum(COCO_IOU_THRESHOLDS, 1 - 1e-10)[:, None]
+    shape = (len(COCO_AREAS), len(thresholds))
+    taken = np.zeros((*shape, iou.shape[1]), bool)
     matched = np.zeros((*shape, len(order)), bool)
     ignored = np.zeros_like(matched)
     rows, columns = np.indices(shape)
     for d in np.flatnonzero((iou >= thresholds.min()).any(1)):
         near = np.flatnonzero(iou[d] >= thresholds.min())[::-1]  # of equal IoUs COCO takes the last
-        free = (iou[d, near] >= thresholds) & (~taken[..., near] | crowd[near])
+        free = (iou[d, near] >= thresholds) & ~taken[..., near]
         # An object that counts goes before any that doesn't, whatever their IoUs.
         value = np.where(free, iou[d, near] + 2 * ~skipped[:, None, near], -1)
         pick = value.argmax(-1)
@@ -88,83 +84,49 @@ def match_detections(
         taken[rows, columns, target] |= found
         matched[..., d] = found
         ignored[..., d] = found & skipped[rows, target]
-    ignored |= ~matched & _outside(np.asarray(areas, float)[order], area_ranges)[:, None]
-    return ImageMatches(
-        np.asarray(scores, float)[order], matched, ignored, (~skipped).sum(-1).astype(np.int64)
-    )
+    ignored |= ~matched & _outside_ranges(np.asarray(areas)[order])[:, None]
+    return ImageMatches(scores[order], matched, ignored, (~skipped).sum(-1).astype(np.int64))
 
 
-def _outside(areas: np.ndarray, area_ranges: Sequence[tuple[float, float]]) -> np.ndarray:
+def _outside_ranges(areas: np.ndarray) -> np.ndarray:
     """(A, N) bool, an area lies outside a range."""
-    low, high = np.asarray(area_ranges, float).T[..., None]
+    areas = np.asarray(areas, float)
+    low, high = np.array(COCO_AREAS).T[..., None]
     return (areas < low) | (areas > high)
 
 
 def match_masks(
-    rles: Sequence[dict],
-    scores: np.ndarray,
-    true_rles: Sequence[dict],
-    true_areas: np.ndarray,
-    max_dets: int = 1000,
-    **options,
+    rles: Sequence[dict], scores: np.ndarray, true_rles: Sequence[dict], true_areas: np.ndarray
 ) -> ImageMatches:
-    """Match one image's predicted masks to its true ones by mask IoU.
+    """Match one image's predicted masks, COCO RLE dicts, to its true ones by mask IoU.
 
-    Args:
-        rles: D COCO RLE dicts.
-        scores: (D,) float.
-        true_rles: G COCO RLE dicts.
-        true_areas: (G,) float, pixels.
-        max_dets: Only so many detections of highest score take part.
-        **options: ``crowd``, ``iou_thresholds``, ``area_ranges`` of :func:`match_detections`.
-
-    Returns:
-        The matches.
+    Scores, areas and result are those of :func:`match_detections`.
     """
-    keep = np.argsort(-np.asarray(scores, float), kind='stable')[:max_dets]
-    rles = [rles[k] for k in keep]
     # Not pycocotools' own area(): with NumPy 2 it fails on more than 255 masks.
     runs = decode_runs(rles)
     areas = np.bincount(runs.owners, runs.ends - runs.starts, minlength=len(rles))
-    iou = _iou(rles, list(true_rles), options.get('crowd'))
-    return match_detections(iou, np.asarray(scores)[keep], areas, true_areas, **options)
+    return match_detections(_iou(list(rles), list(true_rles)), scores, areas, true_areas)
 
 
 def match_boxes(
-    boxes: np.ndarray,
-    scores: np.ndarray,
-    true_boxes: np.ndarray,
-    true_areas: np.ndarray,
-    max_dets: int = 1000,
-    **options,
+    boxes: np.ndarray, scores: np.ndarray, true_boxes: np.ndarray, true_areas: np.ndarray
 ) -> ImageMatches:
     """Match one image's predicted boxes to its true ones by box IoU.
 
-    Args:
-        boxes: (D, 4) float, x, y, width, height in pixels.
-        scores: (D,) float.
-        true_boxes: (G, 4) float, likewise.
-        true_areas: (G,) float, pixels; COCO takes the area of the mask.
-        max_dets: Only so many detections of highest score take part.
-        **options: ``crowd``, ``iou_thresholds``, ``area_ranges`` of :func:`match_detections`.
-
-    Returns:
-        The matches.
+    Boxes are (D, 4) and (G, 4) float: x, y, width, height in pixels. A true object's area is that
+    of its mask, as in COCO. See :func:`match_detections`.
     """
-    keep = np.argsort(-np.asarray(scores, float), kind='stable')[:max_dets]
-    boxes = np.asarray(boxes, float).reshape(-1, 4)[keep]
+    boxes = np.asarray(boxes, float).reshape(-1, 4)
     true_boxes = np.asarray(true_boxes, float).reshape(-1, 4)
-    iou = _iou(boxes, true_boxes, options.get('crowd'))
     areas = boxes[:, 2] * boxes[:, 3]
-    return match_detections(iou, np.asarray(scores)[keep], areas, true_areas, **options)
+    return match_detections(_iou(boxes, true_boxes), scores, areas, true_areas)
 
 
-def _iou(found: Sequence, true: Sequence, crowd: np.ndarray | None) -> np.ndarray:
-    """(D, G) IoU of masks or boxes; with a crowd region: the share of the detection inside it."""
+def _iou(found: Sequence, true: Sequence) -> np.ndarray:
+    """(D, G) IoU of masks or boxes."""
     if not len(found) or not len(true):
         return np.zeros((len(found), len(true)))
-    crowd = np.zeros(len(true), bool) if crowd is None else crowd
-    return coco_mask.iou(found, true, [int(flag) for flag in crowd])
+    return coco_mask.iou(found, true, [0] * len(true))
 
 
 class Curves(NamedTuple):
@@ -183,13 +145,16 @@ class Curves(NamedTuple):
 
 
 def precision_recall(
-    images: Sequence[ImageMatches], weights: Sequence[float] | None = None
+    images: Sequence[ImageMatches],
+    weights: Sequence[float] | None = None,
+    max_detections: int = MAX_DETECTIONS,
 ) -> Curves:
     """Precision-recall curves of a set of images.
 
     Args:
-        images: Matches of N images with the same area ranges and thresholds.
+        images: Matches of N images with the same area ranges.
         weights: (N,) how often each image is counted, as in a bootstrap sample; once when None.
+        max_detections: Only so many of each image's detections of highest score take part.
 
     Returns:
         The curves.
@@ -200,23 +165,17 @@ def precision_recall(
     if not len(images):
         raise ValueError('average precision needs at least one image')
     weights = np.ones(len(images)) if weights is None else np.asarray(weights, float)
-    scores = np.concatenate([image.scores for image in images])
+    kept = [image.scores[:max_detections] for image in images]
+    scores = np.concatenate(kept)
     order = np.argsort(-scores, kind='stable')
-    weight = np.repeat(weights, [len(image.scores) for image in images])[order]
-    matched = np.concatenate([image.matched for image in images], -1)[..., order]
-    ignored = np.concatenate([image.ignored for image in images], -1)[..., order]
+    scores = scores[order]
+    weight = np.repeat(weights, [len(image) for image in kept])[order]
+    matched, ignored = (
+        np.concatenate([flags[..., :max_detections] for flags in parts], -1)[..., order]
+        for parts in zip(*((image.matched, image.ignored) for image in images), strict=True)
+    )
     num_true = weights @ np.array([image.num_true for image in images])
-    return _interpolate(scores[order], weight, matched, ignored, num_true)
 
-
-def _interpolate(
-    scores: np.ndarray,
-    weight: np.ndarray,
-    matched: np.ndarray,
-    ignored: np.ndarray,
-    num_true: np.ndarray,
-) -> Curves:
-    """Curves from detections of all images in order of falling score."""
     counted = np.where(ignored, 0, weight)
     true_positives = np.cumsum(matched * counted, -1)
     detections = np.cumsum(counted, -1)
@@ -226,31 +185,37 @@ def _interpolate(
     curves = np.full((areas, thresholds, len(RECALLS)), np.nan)
     at_scores = np.zeros_like(curves)
     greatest = np.full((areas, thresholds), np.nan)
-    for a, total in enumerate(num_true):
-        if not total:
-            continue
+    for a in np.flatnonzero(num_true):
+        curves[a] = 0
         for t in range(thresholds):
-            recall = true_positives[a, t] / total
+            recall = true_positives[a, t] / num_true[a]
             place = np.searchsorted(recall, RECALLS, side='left')
-            reached = place < number
-            curves[a, t] = 0
-            curves[a, t, reached] = precision[a, t, place[reached]]
-            at_scores[a, t, reached] = scores[place[reached]]
+            place = place[: np.searchsorted(place, number)]  # of the recalls that are reached
+            curves[a, t, : len(place)] = precision[a, t, place]
+            at_scores[a, t, : len(place)] = scores[place]
             greatest[a, t] = recall[-1] if number else 0
     return Curves(curves, at_scores, greatest)
 
 
-def average_precision(
-    images: Sequence[ImageMatches], weights: Sequence[float] | None = None
-) -> np.ndarray:
-    """Average precision of a set of images.
+def coco_values(
+    images: Sequence[ImageMatches],
+    weights: Sequence[float] | None = None,
+    max_detections: int = MAX_DETECTIONS,
+) -> dict[str, float]:
+    """Average precision of a set of images under COCO's names.
 
     Args:
         images: Matches of N images.
         weights: See :func:`precision_recall`.
+        max_detections: See :func:`precision_recall`.
 
     Returns:
-        (A, T) float64 in 0..1; nan for an area range without a true object. The mean over the ten
-        COCO thresholds is "mAP".
+        The :data:`COCO_VALUES`: ``mAP`` is the mean over the ten IoU thresholds; ``mAP_s``,
+        ``mAP_m`` and ``mAP_l``, of objects below 32² pixels, up to 96² and above, are missing if
+        the matches are those of all areas alone. Each in 0..1; nan where there is no true object.
     """
-    return precision_recall(images, weights).precision.mean(-1)
+    precision = precision_recall(images, weights, max_detections).precision.mean(-1)
+    values = dict(zip(('mAP', 'mAP_s', 'mAP_m', 'mAP_l'), precision.mean(-1), strict=False))
+    for threshold, name in ((0.5, 'mAP_50'), (0.75, 'mAP_75')):
+        values[name] = precision[0, int(np.argmin(np.abs(COCO_IOU_THRESHOLDS - threshold)))]
+    return {name: float(values[name]) for name in COCO_VALUES if name in values}

@@ -2,7 +2,7 @@
 
 Images are the independent units, not cells: cells of one smear share its stain and its focus. Each
 sample draws as many images as there are, with replacement; the interval is the range of the middle
-``level`` share of the samples' figures (percentile bootstrap: Efron and Tibshirani, *An
+``level`` share of the samples' values (percentile bootstrap: Efron and Tibshirani, *An
 Introduction to the Bootstrap*, 1993, chapter 13). With a dozen images it is somewhat too narrow.
 """
 
@@ -14,39 +14,30 @@ import numpy as np
 
 
 def resampled_weights(num_images: int, samples: int, seed: int = 0) -> np.ndarray:
-    """How often each image occurs in each bootstrap sample.
-
-    Args:
-        num_images: N.
-        samples: B.
-        seed: Of the random numbers.
-
-    Returns:
-        (B, N) int64, every row sums to N.
-    """
+    """(samples, num_images) int64, how often each image occurs in each bootstrap sample."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(num_images, np.full(num_images, 1 / num_images), samples)
 
 
 def confidence_intervals(
-    figures: Callable[[np.ndarray], dict[str, float]],
+    values_of: Callable[[np.ndarray], dict[str, float]],
     weights: Iterable[np.ndarray],
     level: float = 0.95,
 ) -> dict[str, tuple[float, float]]:
-    """Intervals of several figures at once.
+    """Intervals of several values at once.
 
     Args:
-        figures: Gives the figures by name for (N,) weights of the images.
+        values_of: Gives the values by name for (N,) weights of the images.
         weights: Bootstrap samples (:func:`resampled_weights`), perhaps wrapped in a progress bar.
         level: Share of the samples inside the interval.
 
     Returns:
-        Low and high end by name. Samples in which a figure is not finite are left out of its
+        Low and high end by name. Samples in which a value is not finite are left out of its
         interval; nan if there is none left.
     """
     drawn: dict[str, list[float]] = {}
     for row in weights:
-        for name, value in figures(row).items():
+        for name, value in values_of(row).items():
             drawn.setdefault(name, []).append(value)
     ends = ((1 - level) / 2, (1 + level) / 2)
     intervals = {}

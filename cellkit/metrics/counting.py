@@ -3,12 +3,12 @@
 With p_i predicted and t_i true cells in image i of N:
 
     mae             mean of |p_i - t_i|                                  cells an image
-    relative_error  sum of |p_i - t_i| / sum of t_i                      the headline figure
+    relative_error  sum of |p_i - t_i| / sum of t_i                      the headline value
     relative_error_per_image   mean of |p_i - t_i| / t_i over images with t_i > 0
     bias            mean of (p_i - t_i); above 0: too many are counted   cells an image
     relative_bias   sum of (p_i - t_i) / sum of t_i: the error of the total, where images cancel
 
-Empty cases: where a denominator is 0 the figure is 0 if nothing was predicted either, else inf.
+Empty cases: where a denominator is 0 the value is 0 if nothing was predicted either, else inf.
 """
 
 from __future__ import annotations
@@ -19,23 +19,15 @@ import numpy as np
 
 
 def count_by_score(scores: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
-    """Number of predictions at each score threshold.
-
-    Args:
-        scores: (P,) float.
-        thresholds: S score thresholds; a prediction counts if its score >= the threshold.
-
-    Returns:
-        (S,) int64.
-    """
+    """(S,) int64, how many of the (P,) scores reach each of S thresholds."""
     ordered = np.sort(np.asarray(scores, float))
     return len(ordered) - np.searchsorted(ordered, np.asarray(thresholds, float), side='left')
 
 
-def count_figures(
+def count_values(
     true: np.ndarray, pred: np.ndarray, weights: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """The figures that the module's docstring defines.
+    """The values that the module's docstring defines.
 
     Args:
         true: (N,) number of true cells of each image.
@@ -43,7 +35,7 @@ def count_figures(
         weights: (N,) how often each image counts, as in a bootstrap sample; once when None.
 
     Returns:
-        Each figure as (...) float64; nan if there are no images.
+        Each value as (...) float64; nan if there are no images.
     """
     pred = np.asarray(pred, float)
     true = np.asarray(true, float).reshape((-1,) + (1,) * (pred.ndim - 1))
@@ -70,25 +62,6 @@ def count_figures(
         'bias': signed / weights.sum(),
         'relative_bias': _relative(signed, total),
     }
-
-
-def best_threshold(
-    thresholds: Sequence[float], relative_error: np.ndarray, dice_pooled: np.ndarray
-) -> int:
-    """Choose a score threshold: least relative count error, ties by the greatest pooled Dice.
-
-    Of thresholds equal in both, the greatest is taken. To be used on validation images only.
-
-    Args:
-        thresholds: S score thresholds.
-        relative_error: (S,) float.
-        dice_pooled: (S,) float.
-
-    Returns:
-        Index of the chosen threshold.
-    """
-    order = np.lexsort((-np.asarray(thresholds), -np.asarray(dice_pooled), relative_error))
-    return int(order[0])
 
 
 def _relative(error: np.ndarray, total: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What went wrong with each cell: missed, merged, split, badly outlined, spurious.
 
-Figures say how many cells are wrong, this says why. Cells are paired one to one at an IoU threshold
+Values say how many cells are wrong, this says why. Cells are paired one to one at an IoU threshold
 as for F1 (:mod:`cellkit.metrics.instances`); every cell without a partner then gets one cause, the
 first of these that applies:
 
@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..overlaps import iou_matrix, optimal_matching
+from cellkit.overlaps import iou_matrix, optimal_matching
 
 FOUND, POOR_OUTLINE, SPLIT, MERGED, ALONE = range(5)
 TRUE_OUTCOMES = ('found', 'poor outline', 'split', 'merged', 'missed')
@@ -50,9 +50,6 @@ def explain(table: np.ndarray, iou_threshold: float = 0.5) -> Outcomes:
     Args:
         table: (T + 1, P + 1) intersections (:func:`cellkit.overlaps.intersection_table`).
         iou_threshold: Least IoU of a cell that is found.
-
-    Returns:
-        The outcomes.
     """
     iou, shared = iou_matrix(table), table[1:, 1:]
     covers = shared > HALF * table[1:].sum(1)[:, None]  # of a true cell, by one prediction at most

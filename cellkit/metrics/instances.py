@@ -15,10 +15,10 @@ a true one without a false negative (FN).
 
 Averaging: counts are summed over the images, then the ratio is taken: every cell counts the same.
 
-Empty cases: neither true nor predicted instances: every figure is 1. Otherwise a figure without a
+Empty cases: neither true nor predicted instances: every value is 1. Otherwise a value without a
 true positive is 0 (as in stardist).
 
-Overlapping predictions are resolved by score before (:func:`cellkit.overlaps.paint_by_score`). A
+Overlapping predictions are resolved by score before (:func:`cellkit.visible.visible_cells`). A
 prediction that others cover wholly is still a prediction, and so a false positive.
 """
 
@@ -28,9 +28,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..overlaps import iou_matrix, optimal_matching
+from cellkit.overlaps import iou_matrix, optimal_matching
 
-IOU_THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
+CELL_IOU_THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
 ABOVE_HALF = np.nextafter(0.5, 1)  # panoptic quality wants IoU > 0.5
 
 
@@ -54,14 +54,11 @@ def match_counts(table: np.ndarray, iou_thresholds: Sequence[float]) -> np.ndarr
     return counts
 
 
-def detection_figures(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Figures of summed counts, as the module's docstring defines them.
+def detection_values(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """``precision``, ``recall``, ``f1`` and ``cell_ap``, each (...) float64.
 
     Args:
-        counts: (..., 4) TP, FP, FN, sum of IoUs.
-
-    Returns:
-        ``precision``, ``recall``, ``f1`` and ``cell_ap``, each (...) float64.
+        counts: (..., 4) summed TP, FP, FN and IoUs of :func:`match_counts`.
     """
     tp, fp, fn, _ = np.moveaxis(np.asarray(counts, float), -1, 0)
     nothing = tp + fp + fn == 0
@@ -73,14 +70,11 @@ def detection_figures(counts: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def panoptic_figures(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Panoptic quality and its two factors.
+def panoptic_values(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """``pq``, ``rq`` and ``sq``, each (...) float64.
 
     Args:
-        counts: (..., 4) TP, FP, FN, sum of IoUs, of pairs with IoU > 0.5 (:data:`ABOVE_HALF`).
-
-    Returns:
-        ``pq``, ``rq``, ``sq``, each (...) float64.
+        counts: (..., 4) as in :func:`detection_values`, of pairs with IoU :data:`ABOVE_HALF`.
     """
     tp, fp, fn, total = np.moveaxis(np.asarray(counts, float), -1, 0)
     nothing = tp + fp + fn == 0

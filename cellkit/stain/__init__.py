@@ -4,13 +4,15 @@
 >>> state = normalizer.fit(reference_rgb)
 >>> result = normalizer.transform(image_rgb)
 >>> result.image, result.applied, result.reason
+
+:mod:`cellkit.files.stain_states` keeps states in files.
 """
 
 from cellkit.stain.guard import Guard, Quality
 from cellkit.stain.limits import Limits
+from cellkit.stain.methods import METHODS, State
 from cellkit.stain.normalizer import StainNormalizer, StainResult
 from cellkit.stain.regions import CannotNormalise
-from cellkit.stain.states import METHODS, load_state, save_states
 
 __all__ = [
     'METHODS',
@@ -20,6 +22,5 @@ __all__ = [
     'Quality',
     'StainNormalizer',
     'StainResult',
-    'load_state',
-    'save_states',
+    'State',
 ]

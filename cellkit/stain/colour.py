@@ -59,20 +59,14 @@ def encode_gamma(linear: np.ndarray) -> np.ndarray:
     return 255 * np.where(x <= RGB_KNEE, RGB_SLOPE * x, power)
 
 
-_DECODED = decode_gamma(np.arange(256))
-_LOGARITHM = np.log(np.arange(256) + 1.0)
+DECODED: np.ndarray = decode_gamma(np.arange(256))
+LOGARITHM: np.ndarray = np.log(np.arange(256) + 1.0)
+"""``(256,)`` tables of every 8-bit level."""
 
 
 def rgb_to_lab(rgb: np.ndarray) -> np.ndarray:
-    """sRGB grey levels (0..255) to CIELAB (D65).
-
-    Args:
-        rgb: ``(..., 3)``, any numeric type.
-
-    Returns:
-        ``(..., 3)`` float64: L* in 0..100, a* and b* around 0.
-    """
-    linear = _DECODED[rgb] if getattr(rgb, 'dtype', None) == np.uint8 else decode_gamma(rgb)
+    """sRGB grey levels, ``(..., 3)`` of any type, to CIELAB (D65), float64: L* in 0..100."""
+    linear = DECODED[rgb] if getattr(rgb, 'dtype', None) == np.uint8 else decode_gamma(rgb)
     xyz = linear @ RGB_TO_XYZ.T
     f = np.where(xyz > XYZ_KNEE, np.cbrt(xyz), F_SLOPE * xyz + F_INTERCEPT)
     return f @ F_TO_LAB.T + F_TO_LAB_OFFSET
@@ -89,17 +83,14 @@ def optical_density(rgb: np.ndarray, white: np.ndarray | float = 255.0) -> np.nd
     """Optical density by the Beer-Lambert law, natural logarithm.
 
     ``-ln((I + 1) / (white + 1))``: the ones keep black finite and cancel in
-    :func:`transmitted_light`.
+    :func:`transmitted_light`. Negative where a pixel is brighter than ``white``.
 
     Args:
         rgb: ``(..., 3)`` grey levels, 0..255.
         white: Grey level of empty background, one number or one a channel.
-
-    Returns:
-        ``(..., 3)`` float64; negative where a pixel is brighter than ``white``.
     """
     if getattr(rgb, 'dtype', None) == np.uint8:
-        log_levels = _LOGARITHM[rgb]
+        log_levels = LOGARITHM[rgb]
     else:
         log_levels = np.log(np.asarray(rgb, dtype=np.float64) + 1)
     return np.log(np.asarray(white, dtype=np.float64) + 1) - log_levels

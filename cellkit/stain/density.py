@@ -26,6 +26,10 @@ from cellkit.stain.limits import Limits
 from cellkit.stain.maps import DensityMap
 from cellkit.stain.regions import CannotNormalise, Regions
 
+BETA = 0.15 * np.log(10)
+"""Optical density below which the papers count a pixel as background: 0.15 in decimal logarithms,
+here in natural ones."""
+
 TWO_STAINS = 18.0
 """Degrees that the middle 80 % of a foreground's colour angles must span for two stains. It is 22
 to 40 where two stains cover about as much, on the real smears 2 to 16 (median 6), and most of
@@ -77,15 +81,18 @@ def order_stains(stain_matrix: np.ndarray) -> np.ndarray:
     return stain_matrix[:, np.argsort(-stain_matrix[0], kind='stable')]
 
 
-def angle(first: np.ndarray, second: np.ndarray) -> float:
-    """Angle between two vectors in degrees."""
-    cosine = first @ second / (np.linalg.norm(first) * np.linalg.norm(second))
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+def counted(sample: np.ndarray) -> np.ndarray:
+    """The papers' pixels of ``(h, w, 3)``: a density of :data:`BETA` or more in every channel."""
+    return (colour.optical_density(sample) >= BETA).all(axis=2)
 
 
-def concentrations(density: np.ndarray, stain_matrix: np.ndarray) -> np.ndarray:
-    """Least-squares concentrations ``(n, 2)`` of ``(n, 3)`` optical densities."""
-    return density @ np.linalg.pinv(stain_matrix).T
+def densities(regions: Regions) -> tuple[np.ndarray, np.ndarray]:
+    """Optical densities of the foreground, ``(n, 3)``, and of the pixels whose 99th percentiles
+    of concentration count, ``(m, 3)``."""
+    stained = colour.optical_density(regions.stained, regions.white)
+    if not regions.whole:
+        return stained, stained
+    return stained, colour.optical_density(regions.sample.reshape(-1, 3), regions.white)
 
 
 def describe(
@@ -98,9 +105,9 @@ def describe(
     """The state of an image whose stain matrix is known.
 
     Args:
-        density: ``(n, 3)`` optical densities of the foreground.
+        density: ``(n, 3)`` of the foreground.
         stain_matrix: ``(3, 2)``.
-        concentration: ``(m, 2)``, of the pixels whose percentile counts.
+        concentration: ``(m, 2)``, of the pixels whose percentiles count.
         direction: ``(3,)`` of the dominant stain, any length.
         regions: Where the densities come from.
 
@@ -108,7 +115,7 @@ def describe(
         CannotNormalise: If the foreground has no density.
     """
     values, vectors = singular_vectors(density)
-    if values[0] < _MIN_DENSITY * np.sqrt(len(density)):
+    if values[0] < _MIN_DENSITY * np.sqrt(len(density)) or not direction.any():
         raise CannotNormalise('the foreground has no stain')
     low, high = np.percentile(angles_in_plane(density, vectors[:2]), [10, 90])
     return DensityState(
@@ -121,27 +128,22 @@ def describe(
     )
 
 
-def paper_map(source: DensityState, reference: DensityState) -> DensityMap:
+def published_map(source: DensityState, reference: DensityState) -> DensityMap:
     """The formula of the papers, rank 2, nothing limited; white points as fitted."""
     scale = reference.maximum / np.maximum(source.maximum, _MIN_MAXIMUM)
-    matrix = reference.stain_matrix @ np.diag(scale) @ np.linalg.pinv(source.stain_matrix)
+    matrix = _in_plane(source, reference, scale)
     return DensityMap(matrix, source.white, reference.white)
 
 
 def guarded_map(
-    source: DensityState, reference: DensityState, limits: Limits, typical: np.ndarray
+    source: DensityState, reference: DensityState, limits: Limits, regions: Regions
 ) -> DensityMap:
     """Stains to the reference's stains, background to its white, within limits.
 
     The direction of the map is a rotation of the dominant stain, or, where both images have two
     stains, the papers' formula with the part outside the plane kept and the singular values
-    limited. Its size is set by the contrast of the cells, which may change by a limited factor.
-
-    Args:
-        source: State of the image.
-        reference: State to reach.
-        limits: Limits.
-        typical: ``(k, 3)`` foreground pixels of the image, of about the median luminance.
+    limited. Its size is set by the contrast of the cells, which may change by a limited factor;
+    it is measured on the image's typical pixels.
     """
     white = limits.white_point(source.white, reference.white)
     if has_two_stains(source) and has_two_stains(reference):
@@ -149,7 +151,7 @@ def guarded_map(
     else:
         matrix = rotation(source.direction, reference.direction)
     contrast = source.contrast * limits.clip_contrast(reference.contrast / source.contrast)
-    some = colour.optical_density(typical, source.white) @ matrix.T
+    some = colour.optical_density(regions.typical, source.white) @ matrix.T
     size = _size_for_contrast(some, white, contrast)
     return DensityMap(size * matrix, source.white, white)
 
@@ -170,8 +172,12 @@ def _two_stain_matrix(source: DensityState, reference: DensityState) -> np.ndarr
     scale = reference.maximum / source.maximum
     normals = [np.cross(*s.stain_matrix.T) for s in (source, reference)]
     normal_in, normal_out = (n / np.linalg.norm(n) for n in normals)
-    in_plane = reference.stain_matrix @ np.diag(scale) @ np.linalg.pinv(source.stain_matrix)
-    return in_plane + np.outer(normal_out, normal_in)
+    return _in_plane(source, reference, scale) + np.outer(normal_out, normal_in)
+
+
+def _in_plane(source: DensityState, reference: DensityState, scale: np.ndarray) -> np.ndarray:
+    """The papers' matrix ``(3, 3)``, of rank 2."""
+    return reference.stain_matrix @ np.diag(scale) @ np.linalg.pinv(source.stain_matrix)
 
 
 def _limit_stretch(matrix: np.ndarray, stretch: float) -> np.ndarray:

@@ -37,15 +37,8 @@ class Limits:
         return float(np.clip(ratio, 1 / self.contrast, self.contrast))
 
     def white_point(self, source: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        """The reference's white point at a luminance that is allowed for the source.
-
-        Args:
-            source: ``(3,)`` white point of the image, grey levels.
-            reference: ``(3,)`` white point to reach.
-
-        Returns:
-            ``(3,)`` float64, at most 255.
-        """
+        """The reference's white point ``(3,)`` at a luminance that is allowed for the source's,
+        grey levels, at most 255."""
         wanted = colour.luminance(reference) / colour.luminance(source)
         gain = float(np.clip(wanted, 1 / self.white, self.white))
         return np.minimum(np.asarray(reference) * (gain / wanted), 255.0)

@@ -17,32 +17,23 @@ import numpy as np
 from cellkit.stain import density
 from cellkit.stain.regions import Regions
 
-ANGULAR_PERCENTILE = 1.0
-"""Percentile of the angles taken for the extremes (alpha)."""
+ALPHA = 1.0
+"""Percentile of the angles taken for the extremes."""
 
 
-def stain_matrix(optical_density: np.ndarray, alpha: float = ANGULAR_PERCENTILE) -> np.ndarray:
-    """Stain vectors of ``(n, 3)`` optical densities without background.
-
-    Returns:
-        ``(3, 2)`` float64, unit columns, the one that absorbs more red first.
-    """
-    return density.order_stains(_at_percentiles(optical_density, [alpha, 100 - alpha]))
+def stain_matrix(optical_density: np.ndarray) -> np.ndarray:
+    """Stain vectors of ``(n, 3)`` optical densities without background: ``(3, 2)``, unit columns,
+    the one that absorbs more red first."""
+    return density.order_stains(_at_percentiles(optical_density, [ALPHA, 100 - ALPHA]))
 
 
-def fit(optical_density: np.ndarray, counted: np.ndarray, regions: Regions) -> density.DensityState:
-    """Macenko's state of an image.
-
-    Args:
-        optical_density: ``(n, 3)``, foreground.
-        counted: ``(m, 3)``, the densities whose concentrations give the 99th percentiles.
-        regions: Where they come from.
-    """
-    alpha = ANGULAR_PERCENTILE
-    directions = _at_percentiles(optical_density, [alpha, 50, 100 - alpha])
+def fit(regions: Regions) -> density.DensityState:
+    """Macenko's state of an image."""
+    stained, counted = density.densities(regions)
+    directions = _at_percentiles(stained, [ALPHA, 50, 100 - ALPHA])
     matrix = density.order_stains(directions[:, [0, 2]])
-    concentration = density.concentrations(counted, matrix)
-    return density.describe(optical_density, matrix, concentration, directions[:, 1], regions)
+    concentration = counted @ np.linalg.pinv(matrix).T  # least squares
+    return density.describe(stained, matrix, concentration, directions[:, 1], regions)
 
 
 def _at_percentiles(optical_density: np.ndarray, percentiles: list[float]) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Colour maps: what a fitted normalisation does to one pixel, exactly and fast.
 
-Reinhard is an affine map of CIELAB, Macenko and Vahadane are linear maps of optical density. A map
-is therefore a 3x3 matrix with an offset, which can be inspected, limited, blended with the
-identity (``strength``) and applied to any pixel type.
+Reinhard is an affine map of CIELAB, Macenko and Vahadane are linear maps of optical density. Such
+a map is a 3x3 matrix with an offset, which can be inspected, limited, blended with the identity
+(``strength``) and applied to any pixel type.
 
 8-bit images take the fast way: table, matrix, cube root or exponential in float32 over bands of
 rows that stay in the cache, bands shared among OpenCV's threads. Other types go through the
@@ -14,17 +14,18 @@ from __future__ import annotations
 import functools
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from cellkit.stain import colour
 
-_DECODED = colour.decode_gamma(np.arange(256)).astype(np.float32)
-_LOGARITHM = np.log(np.arange(256) + 1.0).astype(np.float32)
+_DECODED = colour.DECODED.astype(np.float32)
+_LOGARITHM = colour.LOGARITHM.astype(np.float32)
 _BAND_PIXELS = 2**17  # long enough that the calls cost little, short enough for a level-3 cache
 
 _scratch = threading.local()
@@ -33,8 +34,27 @@ Buffers = tuple[np.ndarray, np.ndarray, np.ndarray]
 Kernel = Callable[[np.ndarray, np.ndarray, Buffers], None]
 
 
+class ColourMap(ABC):
+    """What a normalisation does to the colour of a pixel."""
+
+    @abstractmethod
+    def blend(self, strength: float) -> ColourMap:
+        """The map that goes the part ``strength`` (0..1) of the way from the identity."""
+
+    @abstractmethod
+    def exact(self, rgb: np.ndarray) -> np.ndarray:
+        """``(..., 3)`` grey levels of any type to float64 grey levels, neither rounded nor clipped
+        at 255."""
+
+    def apply(self, image: np.ndarray, channel_order: str = 'rgb') -> np.ndarray:
+        """Map an ``(H, W, 3)`` uint8 image to a new one of the same shape."""
+        swap = channels(channel_order)
+        levels = np.clip(np.rint(self.exact(image[..., swap])), 0, 255)
+        return np.ascontiguousarray(levels.astype(np.uint8)[..., swap])
+
+
 @dataclass(frozen=True)
-class LabMap:
+class LabMap(ColourMap):
     """Affine map of CIELAB: ``matrix @ (L*, a*, b*) + offset``.
 
     Attributes:
@@ -46,40 +66,49 @@ class LabMap:
     offset: np.ndarray
 
     def blend(self, strength: float) -> LabMap:
-        """The map that goes the part ``strength`` (0..1) of the way from the identity."""
-        identity = np.eye(3)
-        return replace(
-            self,
-            matrix=identity + strength * (self.matrix - identity),
-            offset=strength * self.offset,
-        )
+        return LabMap(_part_way(self.matrix, strength), strength * self.offset)
 
     def exact(self, rgb: np.ndarray) -> np.ndarray:
-        """``(..., 3)`` grey levels of any type to float64 grey levels, neither rounded nor clipped
-        at 255."""
         return colour.lab_to_rgb(colour.rgb_to_lab(rgb) @ self.matrix.T + self.offset)
 
     def apply(self, image: np.ndarray, channel_order: str = 'rgb') -> np.ndarray:
-        """Map an ``(H, W, 3)`` uint8 image to a new one of the same shape."""
-        swap = slice(None, None, -1 if channel_order == 'bgr' else 1)
+        swap = channels(channel_order)
         f_matrix = colour.LAB_TO_F @ self.matrix @ colour.F_TO_LAB
         f_offset = colour.LAB_TO_F @ (
             self.matrix @ colour.F_TO_LAB_OFFSET + self.offset - colour.F_TO_LAB_OFFSET
         )
-        kernel = functools.partial(
-            _lab_kernel,
-            decode=_DECODED,
-            to_xyz=_affine(colour.RGB_TO_XYZ[:, swap]),
-            f_map=_affine(f_matrix, f_offset - f_matrix @ np.full(3, F_TOE.at_knee)),
-            to_rgb=_affine(colour.XYZ_TO_RGB, -colour.XYZ_TO_RGB @ np.full(3, XYZ_TOE.at_knee))[
-                swap
-            ],
-        )
+        to_xyz = _affine(colour.RGB_TO_XYZ[:, swap])
+        f_map = _affine(f_matrix, f_offset - f_matrix @ np.full(3, F_TOE.at_knee))
+        to_rgb = _affine(colour.XYZ_TO_RGB, -colour.XYZ_TO_RGB @ np.full(3, XYZ_TOE.at_knee))[swap]
+        black = (colour.RGB_SCALE - 1) / colour.RGB_SCALE + RGB_TOE.at_knee
+
+        def kernel(source: np.ndarray, target: np.ndarray, buffers: Buffers) -> None:
+            a, b, toe = buffers
+            cv2.LUT(source, _DECODED, a)
+            cv2.transform(a, to_xyz, b)
+            F_TOE.cut(b, toe)
+            np.cbrt(b, out=a)
+            F_TOE.add(a, toe)
+            cv2.transform(a, f_map, b)
+            XYZ_TOE.cut(b, toe)
+            np.multiply(b, b, out=a)
+            a *= b
+            XYZ_TOE.add(a, toe)
+            cv2.transform(a, to_rgb, b)
+            RGB_TOE.cut(b, toe)
+            cv2.log(b, a)
+            a *= np.float32(1 / colour.RGB_GAMMA)
+            cv2.exp(a, b)
+            RGB_TOE.add(b, toe)
+            # What lies below black would turn positive in convertScaleAbs.
+            np.clip(b, np.float32(black), np.float32(4), out=b)
+            cv2.convertScaleAbs(b, target, 255 * colour.RGB_SCALE, -255 * colour.RGB_SCALE * black)
+
         return _in_bands(kernel, image)
 
 
 @dataclass(frozen=True)
-class DensityMap:
+class DensityMap(ColourMap):
     """Linear map of optical density between two white points.
 
     Attributes:
@@ -93,89 +122,34 @@ class DensityMap:
     white_out: np.ndarray
 
     def blend(self, strength: float) -> DensityMap:
-        """The map that goes the part ``strength`` (0..1) of the way from the identity."""
-        identity = np.eye(3)
         ratio = (self.white_out + 1) / (self.white_in + 1)
-        return replace(
-            self,
-            matrix=identity + strength * (self.matrix - identity),
-            white_out=(self.white_in + 1) * ratio**strength - 1,
-        )
+        white_out = (self.white_in + 1) * ratio**strength - 1
+        return DensityMap(_part_way(self.matrix, strength), self.white_in, white_out)
 
     def exact(self, rgb: np.ndarray) -> np.ndarray:
-        """``(..., 3)`` grey levels of any type to float64 grey levels, neither rounded nor
-        clipped."""
         density = colour.optical_density(rgb, self.white_in) @ self.matrix.T
         return colour.transmitted_light(density, self.white_out)
 
     def apply(self, image: np.ndarray, channel_order: str = 'rgb') -> np.ndarray:
-        """Map an ``(H, W, 3)`` uint8 image to a new one of the same shape."""
-        swap = slice(None, None, -1 if channel_order == 'bgr' else 1)
+        swap = channels(channel_order)
         offset = np.log(self.white_out + 1) - self.matrix @ np.log(self.white_in + 1)
-        kernel = functools.partial(
-            _density_kernel,
-            logarithm=_LOGARITHM,
-            density_map=_affine(self.matrix[swap, swap], offset[swap]),
-        )
+        density_map = _affine(self.matrix[swap, swap], offset[swap])
+
+        def kernel(source: np.ndarray, target: np.ndarray, buffers: Buffers) -> None:
+            a, b, _ = buffers
+            cv2.LUT(source, _LOGARITHM, a)
+            cv2.transform(a, density_map, b)
+            cv2.exp(b, a)
+            # What lies below 0 would turn positive in convertScaleAbs.
+            np.maximum(a, np.float32(1), out=a)
+            cv2.convertScaleAbs(a, target, 1, -1)
+
         return _in_bands(kernel, image)
 
 
-ColourMap = LabMap | DensityMap
-
-
-def _affine(matrix: np.ndarray, offset: np.ndarray | float = 0.0) -> np.ndarray:
-    """``(3, 4)`` float32 for cv2.transform."""
-    column = np.broadcast_to(offset, 3).reshape(3, 1)
-    return np.hstack([matrix, column]).astype(np.float32)
-
-
-def _density_kernel(
-    source: np.ndarray,
-    target: np.ndarray,
-    buffers: Buffers,
-    logarithm: np.ndarray,
-    density_map: np.ndarray,
-) -> None:
-    a, b, _ = buffers
-    cv2.LUT(source, logarithm, a)
-    cv2.transform(a, density_map, b)
-    cv2.exp(b, a)
-    # What lies below 0 would turn positive in convertScaleAbs.
-    np.maximum(a, np.float32(1), out=a)
-    cv2.convertScaleAbs(a, target, 1, -1)
-
-
-def _lab_kernel(
-    source: np.ndarray,
-    target: np.ndarray,
-    buffers: Buffers,
-    decode: np.ndarray,
-    to_xyz: np.ndarray,
-    f_map: np.ndarray,
-    to_rgb: np.ndarray,
-) -> None:
-    a, b, toe = buffers
-    cv2.LUT(source, decode, a)
-    cv2.transform(a, to_xyz, b)
-    F_TOE.cut(b, toe)
-    np.cbrt(b, out=a)
-    F_TOE.add(a, toe)
-    cv2.transform(a, f_map, b)
-    XYZ_TOE.cut(b, toe)
-    np.multiply(b, b, out=a)
-    a *= b
-    XYZ_TOE.add(a, toe)
-    cv2.transform(a, to_rgb, b)
-    RGB_TOE.cut(b, toe)
-    cv2.log(b, a)
-    a *= np.float32(1 / colour.RGB_GAMMA)
-    cv2.exp(a, b)
-    RGB_TOE.add(b, toe)
-    black = (colour.RGB_SCALE - 1) / colour.RGB_SCALE + RGB_TOE.at_knee
-    np.clip(
-        b, np.float32(black), np.float32(4), out=b
-    )  # below black convertScaleAbs would turn positive
-    cv2.convertScaleAbs(b, target, 255 * colour.RGB_SCALE, -255 * colour.RGB_SCALE * black)
+def channels(order: str) -> slice:
+    """The slice of the last axis that turns ``"rgb"`` or ``"bgr"`` into RGB, and back."""
+    return slice(None, None, -1 if order == 'bgr' else 1)
 
 
 @dataclass(frozen=True)
@@ -207,6 +181,17 @@ class Toe:
 F_TOE = Toe(colour.XYZ_KNEE, colour.F_SLOPE)
 XYZ_TOE = Toe(colour.F_KNEE, 1 / colour.F_SLOPE)
 RGB_TOE = Toe(colour.RGB_KNEE, colour.RGB_SLOPE / colour.RGB_SCALE)
+
+
+def _part_way(matrix: np.ndarray, strength: float) -> np.ndarray:
+    identity = np.eye(3)
+    return identity + strength * (matrix - identity)
+
+
+def _affine(matrix: np.ndarray, offset: np.ndarray | float = 0.0) -> np.ndarray:
+    """``(3, 4)`` float32 for cv2.transform."""
+    column = np.broadcast_to(offset, 3).reshape(3, 1)
+    return np.hstack([matrix, column]).astype(np.float32)
 
 
 def _in_bands(kernel: Kernel, image: np.ndarray) -> np.ndarray:

@@ -7,14 +7,10 @@ are background: counted in, they drown the stain, and a grey background passes f
 from __future__ import annotations
 
 import functools
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-
-MAX_SAMPLE = 2**16
-"""Pixels of the regular sample that statistics are taken from (all of them in a small image)."""
 
 MIN_FOREGROUND = 100
 """Foreground pixels (of the whole image) below which there is nothing to normalise."""
@@ -45,12 +41,14 @@ class Regions:
         foreground: ``(h, w)`` bool, stained pixels of the sample.
         white: ``(3,)`` float64, grey level of the background for R, G and B.
         typical: ``(k, 3)`` uint8, foreground pixels of about the median luminance.
+        whole: Whether percentiles of concentration are those of all pixels, not the foreground's.
     """
 
     sample: np.ndarray
     foreground: np.ndarray
     white: np.ndarray
     typical: np.ndarray
+    whole: bool = False
 
     @functools.cached_property
     def stained(self) -> np.ndarray:
@@ -75,28 +73,12 @@ def median_of_counts(counts: np.ndarray) -> float:
     return float(np.clip(level + 0.5 - (below[level] - middle) / counts[level], 0, 255))
 
 
-def take_sample(image: np.ndarray, max_sample: int = MAX_SAMPLE) -> np.ndarray:
-    """A regular sample of at most about ``max_sample`` pixels, ``(h, w, 3)``, contiguous.
-
-    The step is odd: the real smears carry the 8x8 blocks of an earlier JPEG, and a block's corner
-    is 3 grey levels darker than the mean.
-    """
-    step = max(1, math.ceil(math.sqrt(image.shape[0] * image.shape[1] / max_sample))) | 1
-    return np.ascontiguousarray(image[::step, ::step])
-
-
 def find_regions(sample: np.ndarray, pixels: int) -> Regions:
-    """Split a sample into foreground and background at Otsu's threshold of luminance.
+    """Split a sample, ``(h, w, 3)`` uint8 RGB, into foreground and background at Otsu's threshold
+    of luminance; ``pixels`` is the size of the whole image.
 
     The white point is the median colour of the background, so a tinted or grey background is
     no stain.
-
-    Args:
-        sample: ``(h, w, 3)`` uint8 RGB.
-        pixels: Number of pixels of the whole image.
-
-    Returns:
-        The regions.
 
     Raises:
         CannotNormalise: If the image is black, colourless or without foreground.
@@ -122,6 +104,17 @@ def find_regions(sample: np.ndarray, pixels: int) -> Regions:
     near = sample[foreground & (cv2.absdiff(grey, round(dark)) <= 2)]
     typical = near[:: max(1, len(near) // _MAX_TYPICAL)]
     return Regions(sample, foreground, white, typical)
+
+
+def as_published(regions: Regions, counted: np.ndarray) -> Regions:
+    """What the papers take the statistics from: ``(h, w)`` bool of the sample, white at 255.
+
+    Raises:
+        CannotNormalise: If too few pixels count.
+    """
+    if np.count_nonzero(counted) < MIN_FOREGROUND:
+        raise CannotNormalise(f'fewer than {MIN_FOREGROUND} pixels have an optical density of beta')
+    return replace(regions, foreground=counted, white=np.full(3, 255.0), whole=True)
 
 
 def _is_colourless(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> bool:

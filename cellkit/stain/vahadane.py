@@ -14,9 +14,13 @@ alternation has a closed form. The result is the same in every run.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
-from cellkit.stain import density, macenko
+from cellkit.stain import colour, density, macenko
+from cellkit.stain.density import DensityState
+from cellkit.stain.maps import ColourMap
 from cellkit.stain.regions import Regions
 
 SPARSITY = 0.1
@@ -27,21 +31,16 @@ _ITERATIONS = 100
 _TOLERANCE = 1e-5
 
 
-def sparse_concentrations(
-    optical_density: np.ndarray, stain_matrix: np.ndarray, sparsity: float = SPARSITY
-) -> np.ndarray:
-    """Non-negative lasso for two stains, in closed form.
+def sparse_concentrations(optical_density: np.ndarray, stain_matrix: np.ndarray) -> np.ndarray:
+    """Non-negative lasso for two stains, in closed form: the minimum ``(n, 2)`` of
+    ``1/2 ||OD - W c||^2 + lambda (c1 + c2)`` over ``c >= 0``.
 
     Args:
         optical_density: ``(n, 3)``.
         stain_matrix: ``(3, 2)``, unit columns with a non-negative inner product.
-        sparsity: lambda.
-
-    Returns:
-        ``(n, 2)``, the minimum of ``1/2 ||OD - W c||^2 + lambda (c1 + c2)`` over ``c >= 0``.
     """
     overlap = float(stain_matrix[:, 0] @ stain_matrix[:, 1])
-    first, second = (optical_density @ stain_matrix - sparsity).T
+    first, second = (optical_density @ stain_matrix - SPARSITY).T
     both = np.stack([first - overlap * second, second - overlap * first], axis=1)
     both /= max(1 - overlap**2, 1e-9)
     only_first = np.stack([np.maximum(first, 0), np.zeros_like(first)], axis=1)
@@ -50,18 +49,15 @@ def sparse_concentrations(
     return np.where(both[:, 1:] < 0, only_first, result)
 
 
-def stain_matrix(optical_density: np.ndarray, sparsity: float = SPARSITY) -> np.ndarray:
-    """Dictionary of two stains of ``(n, 3)`` optical densities without background.
-
-    Returns:
-        ``(3, 2)`` float64, non-negative unit columns, the one that absorbs more red first.
-    """
+def stain_matrix(optical_density: np.ndarray) -> np.ndarray:
+    """Dictionary of two stains of ``(n, 3)`` optical densities without background: ``(3, 2)``,
+    non-negative unit columns, the one that absorbs more red first."""
     points, weights = _histogram(optical_density)
     matrix = np.maximum(macenko.stain_matrix(optical_density), 1e-6)
     matrix /= np.linalg.norm(matrix, axis=0)
     for _ in range(_ITERATIONS):
         previous = matrix.copy()
-        codes = sparse_concentrations(points, matrix, sparsity)
+        codes = sparse_concentrations(points, matrix)
         gram = codes.T @ (weights[:, None] * codes)
         cross = points.T @ (weights[:, None] * codes)
         for k in range(2):  # block coordinate descent on the columns
@@ -77,18 +73,39 @@ def stain_matrix(optical_density: np.ndarray, sparsity: float = SPARSITY) -> np.
     return density.order_stains(matrix)
 
 
-def fit(optical_density: np.ndarray, counted: np.ndarray, regions: Regions) -> density.DensityState:
-    """Vahadane's state of an image.
-
-    Args:
-        optical_density: ``(n, 3)``, foreground.
-        counted: ``(m, 3)``, the densities whose concentrations give the 99th percentiles.
-        regions: Where they come from.
-    """
-    matrix = stain_matrix(optical_density)
+def fit(regions: Regions) -> DensityState:
+    """Vahadane's state of an image."""
+    stained, counted = density.densities(regions)
+    matrix = stain_matrix(stained)
     concentration = sparse_concentrations(counted, matrix)
-    direction = matrix @ np.median(sparse_concentrations(optical_density, matrix), axis=0)
-    return density.describe(optical_density, matrix, concentration, direction, regions)
+    direction = matrix @ np.median(sparse_concentrations(stained, matrix), axis=0)
+    return density.describe(stained, matrix, concentration, direction, regions)
+
+
+@dataclass(frozen=True)
+class SparseMap(ColourMap):
+    """The map of the paper, white at 255; not linear, since no concentration is negative.
+
+    Attributes:
+        source: State of the image.
+        reference: State to reach.
+        part: How far of the way from the identity, 0 to 1, in optical density.
+    """
+
+    source: DensityState
+    reference: DensityState
+    part: float = 1.0
+
+    def blend(self, strength: float) -> SparseMap:
+        return replace(self, part=strength * self.part)
+
+    def exact(self, rgb: np.ndarray) -> np.ndarray:
+        before = colour.optical_density(rgb).reshape(-1, 3)
+        amounts = sparse_concentrations(before, self.source.stain_matrix)
+        amounts *= self.reference.maximum / np.maximum(self.source.maximum, 1e-6)
+        after = amounts @ self.reference.stain_matrix.T
+        mixed = (1 - self.part) * before + self.part * after
+        return colour.transmitted_light(mixed).reshape(rgb.shape)
 
 
 def _histogram(optical_density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 _base_ = 'mmdet::_base_/default_runtime.py'
 
 custom_imports = dict(imports=['custom_modules'], allow_failed_imports=False)
-runner_type = 'StrictRunner'  # a misspelt override is an error, see custom_modules/strict_runner.py
+runner_type = 'StrictRunner'  # a misspelt override is an error: custom_modules/engine/
 
 default_hooks = dict(
     checkpoint=dict(save_best='coco/segm_mAP', rule='greater', max_keep_ckpts=2),

@@ -5,20 +5,16 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from benchmarks.stain_training import CONFIG, ROOT, variants
+from benchmarks.stain_training import config_texts
 
-BASE = str(ROOT / 'configs/bccd_hybrid_mask_rcnn_cpu.py')
-VARIANTS = variants(Path('reference.json'))
+TEXTS = config_texts(Path('reference.json'), steps=60)
+SEEDS = {name: int(name[-1]) for name in TEXTS}
 
 
 @pytest.fixture
 def load(tmp_path: Path):
     def load(name: str) -> Config:
-        seed, train_stain, test_stain = VARIANTS[name]
-        text = CONFIG.format(
-            base=BASE, seed=seed, steps=60, train_stain=train_stain, test_stain=test_stain
-        )
-        (tmp_path / 'config.py').write_text(text)
+        (tmp_path / 'config.py').write_text(TEXTS[name])
         return Config.fromfile(tmp_path / 'config.py')
 
     return load
@@ -28,7 +24,7 @@ def steps(config: Config, part: str) -> list[str]:
     return [step.type for step in config[f'{part}_dataloader'].dataset.pipeline]
 
 
-@pytest.mark.parametrize('name', VARIANTS)
+@pytest.mark.parametrize('name', TEXTS)
 def test_the_stain_step_follows_loading_and_is_all_that_differs(load, name: str) -> None:
     config, plain = load(name), load('plain_seed0')
     for part in ('train', 'val', 'test'):
@@ -39,6 +35,6 @@ def test_the_stain_step_follows_loading_and_is_all_that_differs(load, name: str)
         assert len(added) == wanted
         assert added == found[1 : 1 + wanted]
     assert config.train_cfg.max_iters == 60
-    assert config.randomness.seed == VARIANTS[name][0]
+    assert config.randomness.seed == SEEDS[name]
     assert config.model == plain.model
     assert config.optim_wrapper == plain.optim_wrapper

@@ -8,9 +8,7 @@ from cellkit.overlaps import (
     iou_matrix,
     keep_labels,
     optimal_matching,
-    paint_by_score,
 )
-from cellkit.rle import encode_crop
 
 
 @st.composite
@@ -72,24 +70,9 @@ def test_matching_finds_most_pairs_then_most_iou(seed, num_true, num_pred):
     assert (len(rows), iou[rows, columns].sum()) == pytest.approx(best(0, set()))
 
 
-@pytest.mark.parametrize('as_rle', [True, False])
-def test_the_higher_score_gets_the_shared_pixels(as_rle):
-    masks = np.zeros((3, 4, 6), bool)
-    masks[0, :, :3] = masks[1, :, 2:5] = masks[2, 1:3] = True
-    scores = np.array([0.9, 0.5, 0.7])
-    given_masks = [encode_crop(mask, 0, 0, 4, 6) for mask in masks] if as_rle else masks
-    painted = paint_by_score(given_masks, scores, (4, 6))
-    np.testing.assert_array_equal(painted[0], [1, 1, 1, 2, 2, 0])
-    np.testing.assert_array_equal(painted[1], [1, 1, 1, 3, 3, 3])
-
-
 def test_wrong_shapes_and_labels_are_refused():
     zeros = np.zeros((3, 4), np.int32)
     with pytest.raises(ValueError, match="can't be compared"):
         intersection_table(zeros, zeros.T)
     with pytest.raises(ValueError, match=r'must lie in 0\.\.1'):
         intersection_table(zeros + 2, zeros, num_true=1)
-    with pytest.raises(ValueError, match='one a mask is needed'):
-        paint_by_score(np.zeros((2, 3, 4), bool), [0.5], (3, 4))
-    with pytest.raises(ValueError, match='on an image of'):
-        paint_by_score(np.zeros((1, 3, 4), bool), [0.5], (4, 3))

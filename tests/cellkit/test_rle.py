@@ -82,7 +82,7 @@ def test_overlapping_masks_are_painted_in_order(masks, random):
         expected[masks[k]] = k + 1
     decoded, overlap = rle.decode_and_check(rles, order)
     np.testing.assert_array_equal(decoded, expected)
-    assert overlap == rle.overlaps(rles) == bool((masks.sum(axis=0) > 1).any())
+    assert overlap == bool((masks.sum(axis=0) > 1).any())
 
 
 def test_order_may_leave_masks_out():
@@ -99,7 +99,7 @@ def test_order_may_leave_masks_out():
 def test_crop_encodes_as_the_full_image(crop, margins):
     top, bottom, left, right = margins
     full = np.pad(crop, ((top, bottom), (left, right)))
-    assert rle.encode_crop(crop, left, top, *full.shape) == reference(full)
+    assert rle.encode_crops([crop], [left], [top], *full.shape) == [reference(full)]
 
 
 def test_crops_of_different_sizes_at_once():
@@ -147,7 +147,7 @@ def test_nothing_to_paint():
         (lambda: rle.encode_label_map(np.array([[-1, 3]])), 'labels'),
         (lambda: rle.encode_label_map(np.zeros((2, 2, 2), int)), 'label map'),
         (lambda: rle.encode_label_map(np.zeros((2, 2))), 'label map'),
-        (lambda: rle.encode_crop(np.ones((2, 2)), 3, 0, 4, 4), 'crop 0'),
+        (lambda: rle.encode_crops([np.ones((2, 2))], [3], [0], 4, 4), 'crop 0'),
         (lambda: rle.decode_to_label_map([]), 'one size'),
         (lambda: rle.decode_to_label_map([rle_of(2, 2, '5')]), '2x2'),
         (lambda: rle.decode_to_label_map([rle_of(2, 2, '')]), '2x2'),

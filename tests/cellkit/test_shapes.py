@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellkit.shapes import COLUMNS, shape_figures
+from cellkit.shapes import COLUMNS, shape_values
 
 
 def ellipse(a: float, b: float, angle: float = 0.0, size: int = 160, at=(80.0, 80.0)) -> np.ndarray:
@@ -18,7 +18,7 @@ def ellipse(a: float, b: float, angle: float = 0.0, size: int = 160, at=(80.0, 8
 
 @pytest.mark.parametrize('radius', [10, 25, 60])
 def test_disc(radius: int) -> None:
-    figures = shape_figures(ellipse(radius, radius))
+    figures = shape_values(ellipse(radius, radius))
     assert figures['area'][0] == pytest.approx(np.pi * radius**2, rel=0.02)
     assert figures['equivalent_diameter'][0] == pytest.approx(2 * radius, rel=0.01)
     assert figures['eccentricity'][0] < 0.05
@@ -35,7 +35,7 @@ def test_disc(radius: int) -> None:
     st.floats(75, 85),
 )  # fmt: skip
 def test_ellipse(a: float, ratio: float, angle: float, x: float, y: float) -> None:
-    figures = shape_figures(ellipse(a, ratio * a, angle, at=(x, y)))
+    figures = shape_values(ellipse(a, ratio * a, angle, at=(x, y)))
     assert figures['area'][0] == pytest.approx(np.pi * a * a * ratio, rel=0.02)
     assert figures['eccentricity'][0] == pytest.approx(np.sqrt(1 - ratio**2), abs=0.03)
     assert figures['centroid_x'][0] == pytest.approx(x, abs=0.2)
@@ -51,7 +51,7 @@ def test_ellipse(a: float, ratio: float, angle: float, x: float, y: float) -> No
 def test_a_line_is_far_from_a_disc() -> None:
     line = np.zeros((20, 60), np.int32)
     line[10, 5:55] = 1
-    figures = shape_figures(line)
+    figures = shape_values(line)
     assert figures['eccentricity'][0] > 0.999
     assert figures['circularity'][0] < 0.15
 
@@ -66,13 +66,13 @@ def test_touching_the_border(x: int, y: int, width: int, height: int, border: in
     label_map[y : y + height, x : x + width] = 5
     rows, columns = np.nonzero(label_map)
     inside = (rows >= border) & (rows < 21 - border) & (columns >= border) & (columns < 31 - border)
-    assert shape_figures(label_map, border)['touches_border'].tolist() == [not inside.all()]
+    assert shape_values(label_map, border)['touches_border'].tolist() == [not inside.all()]
 
 
 def test_several_cells_and_a_missing_label() -> None:
     label_map = np.zeros((30, 30), np.int32)
     label_map[2:5, 3:9], label_map[20:30, 10:12] = 4, 2
-    figures = shape_figures(label_map)
+    figures = shape_values(label_map)
     assert tuple(figures) == COLUMNS
     assert figures['label'].tolist() == [2, 4]
     assert figures['area'].tolist() == [20, 18]
@@ -81,7 +81,7 @@ def test_several_cells_and_a_missing_label() -> None:
 
 
 def test_no_cells() -> None:
-    figures = shape_figures(np.zeros((4, 5), np.int32))
+    figures = shape_values(np.zeros((4, 5), np.int32))
     assert all(len(values) == 0 for values in figures.values())
     assert figures['touches_border'].dtype == bool
     assert figures['area'].dtype == np.int64
@@ -89,4 +89,4 @@ def test_no_cells() -> None:
 
 def test_wrong_shape() -> None:
     with pytest.raises(ValueError, match='must be'):
-        shape_figures(np.zeros((2, 3, 4), np.int32))
+        shape_values(np.zeros((2, 3, 4), np.int32))

@@ -1,11 +1,11 @@
 """Painting without hidden duplicates, against a slow version with bitmaps."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from cellkit.overlaps import paint_by_score
 from cellkit.rle import encode_crops
 from cellkit.visible import keep_largest_piece, visible_cells
 
@@ -44,7 +44,9 @@ def test_agrees_with_bitmaps(found: tuple[np.ndarray, np.ndarray], least: float)
     expected = sorted(expected)
     label_map, kept = visible_cells(encode(masks), scores, SIZE, least)
     assert kept.tolist() == expected
-    painted = paint_by_score(masks[expected], scores[expected], SIZE)
+    painted = np.zeros(SIZE, np.int32)
+    for k in np.argsort(scores[expected], kind='stable'):
+        painted[masks[expected][k]] = k + 1
     for k in range(1, len(kept) + 1):
         pieces, count = ndimage.label(painted == k, np.ones((3, 3)))
         own = label_map == k
@@ -93,3 +95,17 @@ def test_crumbs_go() -> None:
     keep_largest_piece(label_map, 2)
     assert label_map[3, 3] == 1  # over the corner: connected
     assert np.bincount(label_map.ravel()).tolist() == [64 - 12, 10, 2]
+
+
+def test_the_higher_score_gets_the_shared_pixels() -> None:
+    masks = np.zeros((3, *SIZE), bool)
+    masks[0, :4, :3] = masks[1, :4, 2:5] = masks[2, 1:3, :6] = True
+    label_map, kept = visible_cells(encode(masks), np.array([0.9, 0.5, 0.7]), SIZE, least=0)
+    assert kept.tolist() == [0, 1, 2]
+    assert label_map[0, :7].tolist() == [1, 1, 1, 2, 2, 0, 0]
+    assert label_map[1, :7].tolist() == [1, 1, 1, 3, 3, 3, 0]
+
+
+def test_masks_of_another_size_are_refused() -> None:
+    with pytest.raises(ValueError, match='must have one size'):
+        visible_cells(encode(np.ones((1, *SIZE), bool)), np.ones(1), (30, 24))

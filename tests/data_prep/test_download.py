@@ -83,7 +83,7 @@ def test_no_kagglehub_says_how_to_do_it_by_hand(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(builtins, '__import__', no_kagglehub)
     out = tmp_path / 'raw' / 'set'
     status, said, error = _run('--out', str(out), capsys=capsys)
-    assert status == 1
+    assert status == 2
     assert said == ''
     assert error.count('\n') == 1  # one plain message
     for part in ('.[download]', download.PAGE, str(out), 'make prepare'):
@@ -99,7 +99,7 @@ def test_no_network_says_why_and_leaves_nothing(kaggle, tmp_path, capsys, failur
     kaggle.dataset_download = dataset_download
     out = tmp_path / 'raw' / 'set'
     status, _, error = _run('--out', str(out), capsys=capsys)
-    assert status == 1
+    assert status == 2
     assert str(failure).splitlines()[0] in error
     assert error.count('\n') == 1
     assert download.PAGE in error
@@ -111,7 +111,7 @@ def test_something_else_from_kaggle_is_refused(kaggle, tmp_path, capsys):
     kaggle.dataset_download = lambda handle: str(tmp_path / 'other')
     out = tmp_path / 'raw' / 'set'
     status, _, error = _run('--out', str(out), capsys=capsys)
-    assert status == 1
+    assert status == 2
     assert 'test/mask' in error
     assert not out.exists()
 
@@ -121,7 +121,7 @@ def test_a_half_folder_is_kept_and_named(kaggle, tmp_path, capsys):
     (out / 'train/original').mkdir(parents=True)
     (out / 'train/original/mine.png').write_bytes(b'mine')
     status, _, error = _run('--out', str(out), capsys=capsys)
-    assert status == 1
+    assert status == 2
     assert str(out) in error
     assert (out / 'train/original/mine.png').read_bytes() == b'mine'
     assert kaggle.calls == []
@@ -147,12 +147,12 @@ def test_a_copy_that_fails_leaves_nothing(kaggle, tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(download.shutil, 'copytree', full_disk)
     out = tmp_path / 'raw' / 'set'
     status, _, error = _run('--out', str(out), '--copy', capsys=capsys)
-    assert status == 1
+    assert status == 2
     assert 'No space left' in error
     assert _left_over(out) == []
 
 
 def test_default_place_matches_the_layout_of_make_prepare():
-    assert Path('data/raw/BCCD Dataset with mask') == download.DEFAULT_OUT
-    assert '`make prepare`' in download.by_hand(download.DEFAULT_OUT)
+    assert Path('data/raw/BCCD Dataset with mask') == download.DOWNLOADED
+    assert '`make prepare`' in download.by_hand(download.DOWNLOADED)
     assert 'DATA=' in download.by_hand(Path('elsewhere'))

@@ -17,7 +17,8 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from data_prep import demo_smears, output, prepare, stain_reference
+from data_prep import output, prepare, stain_reference
+from data_prep.demo import smears
 from data_prep.pairs import find_pairs
 
 OURS = ['annotations', 'images', 'report', 'split.json', 'stain']
@@ -205,7 +206,7 @@ def test_images_without_stain_leave_no_reference_and_a_sentence(make_set, tmp_pa
     said = capsys.readouterr().out
     assert "No stain reference, so configs that normalise stain can't be used" in said
     assert 'none of 3 training images' in said
-    assert not (tmp_path / 'bccd' / stain_reference.REFERENCE).exists()
+    assert not (tmp_path / 'bccd' / stain_reference.STAIN_REFERENCE).exists()
 
 
 def test_a_reference_of_other_data_does_not_stay(make_set, tmp_path):
@@ -399,8 +400,8 @@ def test_near_duplicates_stay_on_one_side_and_leaks_are_listed(make_set, tmp_pat
 
 def test_without_data_a_demo_set_is_made_and_named_as_such(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    small = partial(demo_smears.write_demo_set, train=3, test=2, size=(240, 320))
-    monkeypatch.setattr(demo_smears, 'write_demo_set', small)
+    small = partial(smears.write_demo_set, train=3, test=2, size=(240, 320))
+    monkeypatch.setattr(smears, 'write_demo_set', small)
     assert prepare.main(['--workers', '1']) == 0
     text = capsys.readouterr().out
     assert text.startswith('There is no data at data/raw/BCCD Dataset with mask')

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cellkit.stain import METHODS, StainNormalizer, load_state
+from cellkit.errors import UserError
+from cellkit.files.stain_states import load_state
+from cellkit.stain import METHODS, StainNormalizer
 from data_prep import stain_reference as module
 
 
@@ -106,7 +108,7 @@ def test_command_on_a_prepared_data_set(
     shutil.copytree(tiny_data, root, symlinks=False)
     assert module.main(['--data-root', str(root)]) == 0
     assert 'medoid' in capsys.readouterr().out
-    assert json.loads((root / module.REFERENCE).read_text())['image'].startswith('train/')
+    assert json.loads((root / module.STAIN_REFERENCE).read_text())['image'].startswith('train/')
 
 
 def test_missing_data_set_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -122,4 +124,15 @@ def test_no_usable_image_is_one_sentence(data_root: Path, capsys: pytest.Capture
         cv2.imwrite(str(file), np.full((50, 50, 3), 200, np.uint8))
     assert module.main(['--data-root', str(data_root)]) == 2
     assert 'none of 6 training images' in capsys.readouterr().err
-    assert not (data_root / module.REFERENCE).exists()
+    assert not (data_root / module.STAIN_REFERENCE).exists()
+    assert 'none of 6' in json.loads((data_root / module.REFUSED).read_text())['reason']
+
+
+def test_unreadable_image_is_named_and_not_remembered(data_root: Path) -> None:
+    image = data_root / 'images' / 'b1.png'
+    whole = image.read_bytes()
+    image.write_bytes(b'no picture')
+    with pytest.raises(UserError, match=r"b1\.png: can't be decoded"):
+        module.write_stain_reference(data_root, workers=1)
+    image.write_bytes(whole)
+    assert module.chosen_image(module.write_stain_reference(data_root, workers=1)) == 'b1.png'

@@ -1,41 +1,38 @@
 """Installs everything, with the exact versions of requirements/tested.txt, into .venv/.
 
     make setup                        # or, in the repository's root: python3 -m tools.setup
-    python3 -m tools.setup --here     # into the running environment (a hosted notebook)
+    python3 -m tools.setup --here     # into the running environment, whose torch stays
 
-A second call returns at once. An interrupted one goes on where it stopped: the compiled files of
-mmcv's operators stay in build/, and the finished wheel in the user's cache for other clones.
+A second call returns at once; an interrupted one starts again, with what pip has in its cache.
 """
 
 from __future__ import annotations
 
 import argparse
-import fcntl
-import hashlib
-import re
+import contextlib
+import importlib.metadata
+import os
+import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tools.setup.environment import BUILD, ROOT, Environment
-from tools.setup.mmcv import install_mmcv
+from tools.setup.environment import BUILD, ROOT, Environment, closing_line, has_gpu
 from tools.setup.process import SetupError, run
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 RANGES = ROOT / 'requirements.txt'
-FOR_BUILD = ROOT / 'requirements' / 'build.txt'
 TESTED = ROOT / 'requirements' / 'tested.txt'
+PROJECT = ('-e', ROOT, ROOT / 'packaging' / 'mmdet', ROOT / 'packaging' / 'mmcv-ops')
 OLDEST, NEWEST = (3, 10), (3, 13)
 DISK_GB = 8.0  # torch with its CUDA parts takes most of it
-
-
-def pinned(name: str) -> str:
-    """The version that requirements/tested.txt pins a package to."""
-    match = re.search(rf'^{re.escape(name)}==([^\s;]+)', TESTED.read_text(), re.MULTILINE)
-    if match is None:
-        raise SetupError(f'{TESTED} does not pin {name}: add a line {name}==<version>.')
-    return match[1]
+MARK = 'setup-stamp'  # in an environment of ours: what it was made from
 
 
 def check_python(version: tuple[int, int]) -> None:
@@ -48,61 +45,82 @@ def check_python(version: tuple[int, int]) -> None:
         )
 
 
-def has_gpu() -> bool:
-    """Whether the machine has an NVIDIA GPU, told without torch."""
-    smi = shutil.which('nvidia-smi')
-    return smi is not None and subprocess.run([smi, '-L'], capture_output=True).returncode == 0
+def place() -> str:
+    """Where and with which Python an environment is made; another one of ours is made anew."""
+    return f'{ROOT}\nPython {platform.python_version()}\n'
 
 
-def fingerprint(gpu: bool) -> str:
-    """Changes whenever an installation would have to be made anew."""
-    digest = hashlib.sha256(f'{ROOT} {sys.version} {gpu}'.encode())
-    inputs = [RANGES, FOR_BUILD, TESTED, ROOT / 'pyproject.toml', ROOT / 'packaging/mmdet']
-    for path in [*inputs, Path(__file__).parent]:
-        for file in sorted(path.glob('*.*')) if path.is_dir() else [path]:
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
+def made_from() -> str:
+    """Everything that an environment is made from, as text."""
+    files = [
+        RANGES,
+        TESTED,
+        ROOT / 'pyproject.toml',
+        *sorted(ROOT.glob('packaging/**/*.[pt][yo]*')),
+    ]
+    parts = [f'\n{file.relative_to(ROOT)}\n{file.read_text("utf-8")}' for file in files]
+    return place() + ''.join(parts)
 
 
-def make_venv(venv: Path) -> Path:
-    """The environment's Python; the environment is made (anew) where it is missing or broken."""
-    python = venv / 'bin' / 'python'
-    wanted = '{}.{}'.format(*sys.version_info[:2])
-    if python.is_file():
-        code = "import sys, pip; print('%d.%d' % sys.version_info[:2])"
-        answer = subprocess.run([python, '-c', code], capture_output=True, text=True)
-        if answer.returncode == 0 and answer.stdout.strip() == wanted:
-            return python
-    elif (free := shutil.disk_usage(ROOT).free / 1e9) < DISK_GB:
-        raise SetupError(f'{ROOT} has {free:.1f} GB free and needs {DISK_GB:g}: make room.')
-    label = f'Making {venv.name}/ with Python {wanted}'
+def python_of(venv: Path, windows: bool = os.name == 'nt') -> Path:
+    """The interpreter of a virtual environment."""
+    return venv / 'Scripts' / 'python.exe' if windows else venv / 'bin' / 'python'
+
+
+def make_venv(venv: Path) -> None:
+    """Makes the environment where it is missing; makes one of ours anew that does not work.
+
+    Raises:
+        SetupError: The folder is not ours, the disk is full, or Python cannot make one.
+    """
+    mark, python = venv / MARK, python_of(venv)
+    if mark.is_file():
+        fits = mark.read_text('utf-8').startswith(place()) and python.is_file()
+        pip = [python, '-Im', 'pip', '-V']
+        if fits and subprocess.run(pip, capture_output=True).returncode == 0:
+            mark.write_text(place(), 'utf-8')
+            return
+        for path in venv.iterdir():  # the mark goes last: without it the folder is not ours
+            if path != mark:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    elif venv.is_file() or (venv.is_dir() and any(venv.iterdir())):
+        raise SetupError(f'{venv} was not made by `make setup` and stays: move it away, or name '
+                         'another folder with `python3 -m tools.setup --venv PATH`.')  # fmt: skip
+    venv.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(venv).free / 1e9) < DISK_GB:
+        raise SetupError(f'{venv} has {free:.1f} GB free and needs {DISK_GB:g}: make room.')
+    mark.write_text(place(), 'utf-8')
+    # Not the interpreter of an activated .venv/, which may just have been removed.
+    command = [getattr(sys, '_base_executable', sys.executable), '-m', 'venv', venv]
+    env = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
     try:
-        run([sys.executable, '-m', 'venv', '--clear', venv], label, BUILD / 'logs' / 'venv.log')
+        run(command, f'Making {venv.name}/', BUILD / 'logs' / 'venv.log', env)
     except SetupError as error:
         raise SetupError(f'{error} On Debian, `apt install python3-venv` helps.') from None
-    return python
 
 
-def without_mmcv(requirements: Path) -> Path:
-    """The same requirements less mmcv, which pip alone would build blind and in silence."""
-    lines = [li for li in requirements.read_text().splitlines() if not li.startswith('onedl-mmcv')]
-    out = BUILD / f'{requirements.stem}-without-mmcv.txt'
-    out.write_text('\n'.join(lines) + '\n')
-    return out
+def kept_torch() -> Path:
+    """A constraint file with the torch and torchvision of the running Python, empty without."""
+    kept = BUILD / 'kept.txt'
+    lines = []
+    for name in ('torch', 'torchvision'):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            lines.append(f'{name}=={importlib.metadata.version(name)}\n')
+    kept.write_text(''.join(lines), 'utf-8')
+    return kept
 
 
-def install(env: Environment, keep_torch: bool) -> str:
-    """Installs all packages and the project; returns the line of the closing check."""
-    if keep_torch:
-        kept = BUILD / 'kept.txt'
-        kept.write_text(f'torch=={env.torch()["torch"]}\n')
-        files = ('-c', kept, '-r', FOR_BUILD, '-r', without_mmcv(RANGES))
-    else:
-        files = ('-r', without_mmcv(TESTED))
-    env.pip('Installing packages', 'install', *files)
-    env.pip("Installing the project", "install", "--no-deps", "--no-build-isolation",
-            "-e", ROOT, ROOT / "packaging" / "mmdet")  # fmt: skip
-    return install_mmcv(env, pinned('onedl-mmcv'))
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Lets a second set-up wait for the first."""
+    with (BUILD / 'setup.lock').open('w') as lock:
+        if fcntl:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                print('Another set-up is at work here; waiting for it …', flush=True)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def set_up(venv: Path | None) -> str | None:
@@ -113,19 +131,20 @@ def set_up(venv: Path | None) -> str | None:
     """
     check_python(sys.version_info[:2])
     BUILD.mkdir(exist_ok=True)
-    if venv is None:
-        return install(Environment(Path(sys.executable), BUILD / 'mmcv-built-for'), True)
-    gpu = has_gpu()
-    stamp, wanted = venv / 'setup-stamp', fingerprint(gpu)
-    with (BUILD / 'setup.lock').open('w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a second set-up waits for the first
-        if stamp.is_file() and stamp.read_text() == wanted:
+    with alone():
+        if venv is None:
+            env = Environment(Path(sys.executable), own=False)
+            env.pip_install('Installing', '-r', RANGES, *PROJECT, constraint=kept_torch())
+            return closing_line(env.check(), has_gpu())
+        mark, wanted = venv / MARK, made_from()
+        if mark.is_file() and mark.read_text('utf-8') == wanted:
             return None
-        env = Environment(make_venv(venv), venv / 'mmcv-built-for')
-        line = install(env, False)
-        if gpu and not env.torch()['gpu']:
-            line += "; nvidia-smi lists one: its driver is too old for torch's CUDA, update it"
-        stamp.write_text(wanted)
+        make_venv(venv)
+        env = Environment(python_of(venv), own=True)
+        env.pip_install('Installing packages', '-r', TESTED, constraint=TESTED)
+        env.pip_install('Installing the project', '--no-deps', '--no-build-isolation', *PROJECT)
+        line = closing_line(env.check(), has_gpu())
+        mark.write_text(wanted, 'utf-8')
         return line
 
 
@@ -141,9 +160,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(line)
     except (SetupError, OSError) as error:
         print(error, file=sys.stderr)
-        return 1
+        return 2
     except KeyboardInterrupt:
-        print('\nStopped; the next `make setup` goes on from here.', file=sys.stderr)
+        print('\nStopped; `make setup` starts again.', file=sys.stderr)
         return 130
     return 0
 

@@ -5,7 +5,7 @@ scale = (1024, 768)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='LoadInstanceMap'),
+    dict(type='LoadLabelMap'),
     dict(type='RandomResize', scale=scale, ratio_range=(0.8, 1.25), keep_ratio=True),
     dict(type='RandomCropCells', crop_size=(1024, 1024), recompute_bbox=True),
     dict(type='FilterAnnotations', min_gt_bbox_wh=(4, 4)),
@@ -17,7 +17,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=scale, keep_ratio=True),
-    dict(type='LoadInstanceMap'),
+    dict(type='LoadLabelMap'),
     dict(
         type='PackDetInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
@@ -72,12 +72,7 @@ test_dataloader = dict(
 val_evaluator = [
     dict(type='DenseCocoMetric', ann_file=data_root + 'annotations/val.json'),
     dict(type='PixelDice', ann_file=data_root + 'annotations/val.json'),
-    dict(
-        type='CountError',
-        ann_file=data_root + 'annotations/val.json',
-        choose=True,
-        score_thrs=[k / 100 for k in range(1, 100)] + [0.995],
-    ),
+    dict(type='CountError', ann_file=data_root + 'annotations/val.json', choose=True),
 ]
 test_evaluator = [
     dict(type='DenseCocoMetric', ann_file=data_root + 'annotations/test.json'),

@@ -10,8 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from cellkit.metrics.average_precision import (
-    ALL_AREAS,
-    average_precision,
+    coco_values,
     match_boxes,
     match_masks,
     precision_recall,
@@ -21,7 +20,7 @@ seeds = st.integers(0, 2**32 - 1)
 SIZE = (120, 160)
 
 
-def random_image(rng, crowds):
+def random_image(rng):
     """Boxes and rectangular masks with scores; few distinct scores, so that ties occur."""
     number = rng.integers(0, 12)
     corner = rng.integers(0, 40, (number, 2))
@@ -31,8 +30,7 @@ def random_image(rng, crowds):
     boxes = np.maximum(near + rng.integers(-6, 7, near.shape), 1).astype(float)
     boxes[:, :2] = np.minimum(boxes[:, :2], np.array(SIZE[::-1]) - 2)
     boxes[:, 2:] = np.minimum(boxes[:, 2:], np.array(SIZE[::-1]) - boxes[:, :2])
-    crowd = rng.random(number) < 0.2 if crowds else np.zeros(number, bool)
-    return true, crowd, boxes, rng.integers(1, 8, len(boxes)) / 8
+    return true, boxes, rng.integers(1, 8, len(boxes)) / 8
 
 
 def rectangle(box):
@@ -46,12 +44,12 @@ def pycocotools_ap(images, kind, max_dets):
     """Precision array of pycocotools, area ranges first, -1 as nan."""
     truth = {'images': [], 'annotations': [], 'categories': [{'id': 1, 'name': 'cell'}]}
     found = []
-    for k, (true, crowd, boxes, scores) in enumerate(images, start=1):
+    for k, (true, boxes, scores) in enumerate(images, start=1):
         truth['images'].append({'id': k, 'height': SIZE[0], 'width': SIZE[1]})
-        for box, flag in zip(true, crowd, strict=True):
+        for box in true:
             rle = rectangle(box)
             item = {'id': len(truth['annotations']) + 1, 'image_id': k, 'category_id': 1}
-            item |= {'bbox': box.tolist(), 'segmentation': rle, 'iscrowd': int(flag)}
+            item |= {'bbox': box.tolist(), 'segmentation': rle, 'iscrowd': 0}
             truth['annotations'].append(item | {'area': float(coco_mask.area(rle))})
         for box, score in zip(boxes, scores, strict=True):
             shape = {'bbox': box.tolist()} if kind == 'bbox' else {'segmentation': rectangle(box)}
@@ -68,25 +66,29 @@ def pycocotools_ap(images, kind, max_dets):
     return np.where(precision < 0, np.nan, precision)
 
 
-def match(image, kind, max_dets=1000, **options):
-    true, crowd, boxes, scores = image
-    options |= {'crowd': crowd, 'max_dets': max_dets}
+def average_precision(images, weights=None):
+    """(A, T), of area ranges and IoU thresholds."""
+    return precision_recall(images, weights).precision.mean(-1)
+
+
+def match(image, kind):
+    true, boxes, scores = image
     areas = np.array([np.floor(box[2]) * np.floor(box[3]) for box in true])
     if kind == 'bbox':
-        return match_boxes(boxes, scores, true, areas, **options)
+        return match_boxes(boxes, scores, true, areas)
     found, real = [rectangle(box) for box in boxes], [rectangle(box) for box in true]
-    return match_masks(found, scores, real, areas, **options)
+    return match_masks(found, scores, real, areas)
 
 
 @pytest.mark.parametrize('kind', ['bbox', 'segm'])
-@given(seeds, st.booleans(), st.sampled_from([3, 1000]))
+@given(seeds, st.sampled_from([3, 1000]))
 @settings(max_examples=40, deadline=None, phases=[Phase.generate])
-def test_agrees_with_pycocotools(kind, seed, crowds, max_dets):
+def test_agrees_with_pycocotools(kind, seed, max_dets):
     rng = np.random.default_rng(seed)
-    images = [random_image(rng, crowds) for _ in range(4)]
-    if not any(len(image[2]) for image in images):
+    images = [random_image(rng) for _ in range(4)]
+    if not any(len(image[1]) for image in images):
         return  # pycocotools can't load an empty list of results
-    curves = precision_recall([match(image, kind, max_dets) for image in images])
+    curves = precision_recall([match(image, kind) for image in images], None, max_dets)
     expected = pycocotools_ap(images, kind, max_dets)
     np.testing.assert_allclose(curves.precision, expected, rtol=0, atol=1e-12)
 
@@ -104,9 +106,20 @@ def test_perfect_missing_and_empty_predictions():
         average_precision([])
 
 
+def test_values_have_the_names_of_coco():
+    true = np.array([[0, 0, 20, 20], [40, 40, 50, 50.0]])  # a small and a medium one
+    matches = match_boxes(true[1:], [0.9], true, true[:, 2] * true[:, 3])
+    values = coco_values([matches])
+    assert list(values) == ['mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l']
+    assert [values['mAP'], values['mAP_75']] == pytest.approx([51 / 101] * 2)
+    assert [values['mAP_s'], values['mAP_m']] == pytest.approx([0, 1])
+    assert np.isnan(values['mAP_l'])
+    assert list(coco_values([matches.of_all_areas()])) == ['mAP', 'mAP_50', 'mAP_75']
+
+
 def test_score_of_each_recall():
     true = np.array([[0, 0, 20, 20], [40, 40, 20, 20.0]])
-    matches = match_boxes(true, [0.3, 0.8], true, np.full(2, 400.0), area_ranges=ALL_AREAS)
+    matches = match_boxes(true, [0.3, 0.8], true, np.full(2, 400.0))
     curves = precision_recall([matches])
     assert curves.scores[0, 0, 10] == 0.8
     assert curves.scores[0, 0, 90] == 0.3
@@ -117,7 +130,7 @@ def test_score_of_each_recall():
 @settings(max_examples=20, deadline=None, phases=[Phase.generate])
 def test_weights_count_an_image_several_times(seed):
     rng = np.random.default_rng(seed)
-    matches = [match(random_image(rng, False), 'bbox') for _ in range(3)]
+    matches = [match(random_image(rng), 'bbox') for _ in range(3)]
     # distinct scores: a repeated image's ties would otherwise fall in another order
     matches = [m._replace(scores=m.scores + rng.random(len(m.scores)) / 100) for m in matches]
     weights = rng.integers(0, 3, 3)

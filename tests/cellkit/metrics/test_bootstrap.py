@@ -3,8 +3,8 @@ import pytest
 from scipy.stats import bootstrap
 
 from cellkit.metrics.bootstrap import confidence_intervals, resampled_weights
-from cellkit.metrics.counting import count_figures
-from cellkit.metrics.pixel import pixel_figures
+from cellkit.metrics.counting import count_values
+from cellkit.metrics.pixel import pixel_values
 
 
 def test_intervals_agree_with_scipy():
@@ -29,8 +29,8 @@ def test_weights_stand_for_repeated_images():
     for weights in resampled_weights(6, 20):
         repeated = np.repeat(np.arange(6), weights)
         pairs = [
-            (pixel_figures(counts, weights), pixel_figures(counts[repeated])),
-            (count_figures(true, pred, weights), count_figures(true[repeated], pred[repeated])),
+            (pixel_values(counts, weights), pixel_values(counts[repeated])),
+            (count_values(true, pred, weights), count_values(true[repeated], pred[repeated])),
         ]
         for weighted, expected in pairs:
             assert weighted.keys() == expected.keys()

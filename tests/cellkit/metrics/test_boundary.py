@@ -3,7 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellkit.metrics.boundary import boundary_counts, boundary_figures, boundary_mask
+from cellkit.metrics.boundary import boundary_f1, boundary_mask, boundary_terms
+
+
+def boundary_counts(true, pred, tolerance):
+    """Counts of all predicted cells, whatever their scores."""
+    return boundary_terms(true, pred, np.ones(pred.max(initial=0)), tolerance).sum(0)
 
 
 def slow_boundary(label_map):
@@ -43,8 +48,8 @@ def test_shift_by_three_pixels_by_hand():
     counts = boundary_counts(true, np.roll(true, 3, 1), 2)
     # Top and bottom: 19 of 20 each; left side: 2 beside either corner; right side: none.
     assert counts.tolist() == [42, 76, 42, 76]
-    assert boundary_figures(counts)['boundary_f1'] == pytest.approx(42 / 76)
-    assert boundary_figures(boundary_counts(true, np.roll(true, 3, 1), 3))['boundary_f1'] == 1
+    assert boundary_f1(counts) == pytest.approx(42 / 76)
+    assert boundary_f1(boundary_counts(true, np.roll(true, 3, 1), 3)) == 1
 
 
 def test_the_border_of_the_image_is_no_boundary_and_touching_cells_have_one():
@@ -56,6 +61,19 @@ def test_the_border_of_the_image_is_no_boundary_and_touching_cells_have_one():
 
 def test_empty_cases_are_as_documented():
     empty, half = np.zeros((5, 6), int), np.eye(6, dtype=int)[:5]
-    assert boundary_figures(boundary_counts(empty, empty, 2))['boundary_f1'] == 1
-    assert boundary_figures(boundary_counts(half, empty, 2))['boundary_f1'] == 0
-    assert boundary_figures(boundary_counts(empty, half, 2))['boundary_f1'] == 0
+    assert boundary_f1(boundary_counts(empty, empty, 2)) == 1
+    assert boundary_f1(boundary_counts(half, empty, 2)) == 0
+    assert boundary_f1(boundary_counts(empty, half, 2)) == 0
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 2, 3]), st.sampled_from([0.0, 0.3, 0.5]))
+def test_terms_add_up_to_the_counts_at_every_threshold(seed, tolerance, threshold):
+    """Sums of kept rows are what dropping the labels from the map first would give."""
+    rng = np.random.default_rng(seed)
+    true, pred = (np.kron(rng.integers(0, 6, (4, 5)), np.ones((3, 3), int)) for _ in range(2))
+    scores = rng.integers(0, 4, 5) / 5  # with ties
+    kept = scores >= threshold
+    terms = boundary_terms(true, pred, scores, tolerance)
+    dropped = np.concatenate(([0], np.where(kept, np.arange(1, 6), 0)))[pred]
+    expected = boundary_terms(true, dropped, np.ones(5), tolerance).sum(0)
+    assert terms[np.concatenate(([True], kept))].sum(0).tolist() == expected.tolist()

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from torchmetrics.detection import PanopticQuality
 
 from cellkit.metrics.aggregated_jaccard import aji, aji_terms
+from cellkit.metrics.boundary import boundary_terms
 from cellkit.metrics.instances import (
     ABOVE_HALF,
-    detection_figures,
+    CELL_IOU_THRESHOLDS,
+    detection_values,
     match_counts,
-    panoptic_figures,
+    panoptic_values,
 )
-from cellkit.metrics.summary import instance_counts, instance_figures
+from cellkit.metrics.records import ImageCounts, instance_values
 from cellkit.overlaps import intersection_table
 
 HERE = Path(__file__).parent
@@ -27,8 +29,8 @@ CELLS, SIDE = 4, 20
 @functools.cache
 def agreement():
     """The script that compares with the peers and stored their figures."""
-    path = HERE.parents[2] / 'benchmarks' / 'metrics_agreement.py'
-    spec = importlib.util.spec_from_file_location('metrics_agreement', path)
+    path = HERE.parents[2] / 'benchmarks' / 'agreement.py'
+    spec = importlib.util.spec_from_file_location('agreement', path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -42,8 +44,25 @@ def squares():
     return label_map
 
 
+def instance_counts(true_map, pred_map, num_pred=None):
+    """What a pair of label maps adds to the values of instances."""
+    table = intersection_table(true_map, pred_map, num_pred=num_pred)
+    number = table.shape[1] - 1
+    return ImageCounts(
+        len(table) - 1,
+        number,
+        None,
+        None,
+        None,
+        match_counts(table, CELL_IOU_THRESHOLDS),
+        match_counts(table, [ABOVE_HALF])[0],
+        aji_terms(table),
+        boundary_terms(true_map, pred_map, np.ones(number)).sum(0),
+    )
+
+
 def figures_of(true_map, pred_map, **options):
-    return instance_figures([instance_counts(true_map, pred_map, **options)])
+    return instance_values([instance_counts(true_map, pred_map, **options)])
 
 
 def test_peers_agree_on_stored_pairs():
@@ -52,7 +71,7 @@ def test_peers_agree_on_stored_pairs():
     pairs = list(module.useful(range(len(stored) + 10)))[: len(stored)]
     assert len(stored) == 40
     for pair, theirs in zip(pairs, stored, strict=True):
-        assert module.our_figures(*pair) == pytest.approx(theirs, abs=1e-6)
+        assert module.our_values(*pair) == pytest.approx(theirs, abs=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -63,7 +82,7 @@ def test_panoptic_quality_agrees_with_torchmetrics(seed):
     pred = np.where(rng.random(true.shape) < 0.75, true, rng.integers(0, 8, true.shape))
     true[0, 0] = 1
     true, pred = agreement().without_gaps(true), agreement().without_gaps(pred)
-    ours = panoptic_figures(match_counts(intersection_table(true, pred), [ABOVE_HALF])[0])
+    ours = panoptic_values(match_counts(intersection_table(true, pred), [ABOVE_HALF])[0])
     peer = PanopticQuality({1}, {0}, return_sq_and_rq=True, return_per_class=True)
     maps = [torch.from_numpy(np.stack([m > 0, m], -1).astype(np.int64))[None] for m in (pred, true)]
     values = torch.atleast_2d(peer(*maps).squeeze(0))[peer.cat_id_to_continuous_id[1]]
@@ -138,7 +157,6 @@ def test_empty_cases_are_as_documented():
     assert set(figures_of(nothing, nothing).values()) == {1.0}
     for pair in ((squares(), nothing), (nothing, squares())):
         assert set(figures_of(*pair).values()) == {0.0}
-    assert instance_figures([]) == {}
 
 
 def test_counts_are_summed_over_images_and_aji_is_averaged():
@@ -147,12 +165,12 @@ def test_counts_are_summed_over_images_and_aji_is_averaged():
         instance_counts(true, np.where(true == 4, 0, true)),
         instance_counts(np.where(true == 1, 1, 0), np.zeros_like(true)),
     ]
-    figures = instance_figures(records)
+    figures = instance_values(records)
     assert figures['recall_50'] == 3 / 5
     assert figures['aji'] == pytest.approx((3 / 4 + 0) / 2)
     assert figures['aji_pooled'] == pytest.approx(3 / 5)
-    twice = instance_figures(records, weights=np.array([2, 1]))
-    assert twice == pytest.approx(instance_figures([records[0], *records]))
+    twice = instance_values(records, weights=np.array([2, 1]))
+    assert twice == pytest.approx(instance_values([records[0], *records]))
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -160,6 +178,6 @@ def test_counts_are_summed_over_images_and_aji_is_averaged():
 def test_figures_lie_between_zero_and_one_and_fall_with_the_threshold(seed):
     true, pred = agreement().random_pair(seed, (60, 80))
     counts = match_counts(intersection_table(true, pred), np.linspace(0.3, 0.95, 8))
-    for values in detection_figures(counts).values():
+    for values in detection_values(counts).values():
         assert (np.diff(values) <= 0).all()
         assert ((values >= 0) & (values <= 1)).all()

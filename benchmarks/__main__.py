@@ -1,0 +1,69 @@
+"""Run a benchmark and print its table: ``python -m benchmarks NAME [options]``.
+
+    dense           label map and run lengths against the stock bitmap a cell
+    model           a training step of the configs, and what each speed setting is worth
+    coco            COCO evaluation against pycocotools and faster-coco-eval
+    stain           stain normalisation against torchstain, tiatoolbox and staintools
+    agreement       metrics against the libraries that defined them
+    stain-training  does stain handling help? the small model trained each way
+
+``python -m benchmarks NAME --help`` tells the options; ``--write PAGE`` puts the table between the
+page's marks of that name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import get_args
+
+from cellkit.files.program import run_program
+from cellkit.files.writing import write_between_marks
+
+NAMES = ('dense', 'model', 'coco', 'stain', 'agreement', 'stain-training')
+
+
+def command_line(name: str, run: Callable[..., str]) -> argparse.ArgumentParser:
+    """The arguments of a benchmark's function as options; its docstring is the help."""
+    parser = argparse.ArgumentParser(
+        prog=f'python -m benchmarks {name}',
+        description=inspect.getdoc(run),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for argument, about in inspect.signature(run, eval_str=True).parameters.items():
+        kind = next(iter(get_args(about.annotation)), about.annotation)  # Path of Path | None
+        option = f'--{argument.replace("_", "-")}'
+        parser.add_argument(option, type=kind, default=about.default, help='default: %(default)s')
+    parser.add_argument('--write', type=Path, metavar='PAGE', help='Markdown page')
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one benchmark; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('name', choices=NAMES)
+    name = parser.parse_args(argv[:1]).name
+    run = import_module(f'benchmarks.{name.replace("-", "_")}').run
+    options = vars(command_line(name, run).parse_args(argv[1:]))
+    page = options.pop('write')
+
+    def work() -> None:
+        text = run(**options)
+        print(text)
+        if page:
+            write_between_marks(page, text, name)
+
+    return run_program(f'benchmarks {name}', work, 'stopped; nothing was written')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

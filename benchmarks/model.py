@@ -1,0 +1,121 @@
+"""What a training step of each config costs, and what each speed setting is worth.
+
+The variants of a config run in turn, again and again, in one process on one random batch; the
+fastest step of each counts. The model's RoI heads see as many cells as a real crop has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+
+from benchmarks.harness import ROOT, Way, in_turn, machine, markdown_table
+from custom_modules import LabelMapMasks
+
+ADAPTIVE = {
+    f'model.roi_head.{part}_roi_extractor.roi_layer.sampling_ratio': 0 for part in ('bbox', 'mask')
+}
+VARIANTS: dict[str, dict[str, dict]] = {
+    'bccd_hybrid_mask_rcnn_cpu': {
+        'as it is': {},
+        'float32': {'model.bfloat16': False},
+        'NCHW memory': {'model.channels_last': False},
+        'RoIAlign samples adaptively': ADAPTIVE,
+    },
+    'bccd_vitb_mask_rcnn': {
+        'as it is': {},
+        'float32': {'model.bfloat16': False},
+        'global attention in every block': {'model.backbone.global_blocks': list(range(12))},
+        'blocks recomputed (with_cp)': {'model.backbone.with_cp': True},
+    },
+}
+"""Changes of each config's settings, by what they are called."""
+
+
+def batch(size: tuple[int, int], images: int, pitch: int = 64) -> dict:
+    """Noise images with a grid of disjoint square cells.
+
+    Args:
+        size: (height, width), pixels.
+        images: Number of images.
+        pitch: Distance of two cells' centres, pixels; a cell is three quarters of it.
+    """
+    height, width = size
+    rng = np.random.default_rng(0)
+    rows, columns = (range(0, length - pitch + 1, pitch) for length in (height, width))
+    corners = [(x, y) for y in rows for x in columns]
+    side = pitch * 3 // 4
+    label_map = np.zeros(size, np.int32)
+    for k, (x, y) in enumerate(corners, start=1):
+        label_map[y : y + side, x : x + side] = k
+    boxes = torch.tensor([[x, y, x + side, y + side] for x, y in corners], dtype=torch.float32)
+    inputs, samples = [], []
+    for _ in range(images):
+        inputs.append(torch.from_numpy(rng.integers(0, 255, (3, *size), np.uint8)))
+        info = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
+        sample = DetDataSample(metainfo=info)
+        sample.gt_instances = InstanceData(
+            bboxes=boxes.clone(),
+            labels=torch.zeros(len(boxes), dtype=torch.long),
+            masks=LabelMapMasks.from_map(label_map),
+        )
+        samples.append(sample)
+    return dict(inputs=inputs, data_samples=samples)
+
+
+def training_step(name: str, change: dict, data: dict, device: str) -> Way:
+    """One training step of a config with some settings changed."""
+    config = Config.fromfile(ROOT / 'configs' / f'{name}.py')
+    config.merge_from_dict(change)
+    init_default_scope('mmdet')
+    config.model.backbone.init_cfg = None
+    torch.manual_seed(0)
+    model = MODELS.build(config.model).to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
+
+    def step() -> None:
+        loss, _ = model.parse_losses(model(**model.data_preprocessor(data, True), mode='loss'))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if device != 'cpu':
+            torch.cuda.synchronize()
+
+    return Way(step)
+
+
+def rows(
+    name: str, size: tuple[int, int], images: int, rounds: int, device: str
+) -> Iterator[list[str]]:
+    """Table rows of one config."""
+    data = batch(size, images)
+    steps = {
+        what: training_step(name, change, data, device) for what, change in VARIANTS[name].items()
+    }
+    in_turn(steps, 1)  # the first step allocates and compiles
+    seconds = in_turn(steps, rounds, label=name).seconds
+    for what, spent in seconds.items():
+        ratio = min(spent) / min(seconds['as it is'])
+        shape = f'{images} x {size[1]}x{size[0]}'
+        yield [f'`{name}`', shape, what, f'{min(spent):.2f}', f'{ratio:.2f}']
+
+
+def run(rounds: int = 3, device: str | None = None) -> str:
+    """Time the training steps; on a GPU the large model gets its full batch."""
+    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    small, large = VARIANTS
+    size, images = ((512, 512), 1) if device == 'cpu' else ((1024, 1024), 16)
+    found = [
+        *rows(small, (384, 512), 4, rounds, device),
+        *rows(large, size, images, rounds, device),
+    ]
+    header = ['config', 'batch', 'setting', 'seconds a step', 'over the config as it is']
+    about = f'Machine: {machine("torch", device=device)}. The fastest of {rounds} steps.'
+    return f'{about}\n\n{markdown_table(header, found, text=3)}'

@@ -1,0 +1,78 @@
+"""One way to run every program: the same exit statuses, one sentence for what a user can mend."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+
+from cellkit.errors import UserError
+
+DONE, PARTLY, UNUSABLE, STOPPED = 0, 1, 2, 130
+"""Exit statuses: all done; some items could not be; nothing could be used; Ctrl-C."""
+
+
+def run_program(name: str, action: Callable[[], int | None], stopped: str = 'stopped') -> int:
+    """Run a program's work; what a user can mend is said in one sentence on stderr.
+
+    Args:
+        name: Of the program, before the sentence.
+        action: The work; returns an exit status, None for :data:`DONE`.
+        stopped: What Ctrl-C left behind.
+
+    Returns:
+        The exit status.
+    """
+    drop_absent_backend()
+    try:
+        return action() or DONE
+    except UserError as error:
+        for detail in error.details:
+            print(f'{detail}.', file=sys.stderr)
+        print(f'{name}: {str(error).rstrip(".")}.', file=sys.stderr)
+    except OSError as error:
+        print(
+            f"{name}: {error.filename}: can't be written or read ({error.strerror}); check the "
+            "disk's space and your rights.",
+            file=sys.stderr,
+        )
+    except KeyboardInterrupt as error:
+        print(f'{name}: {str(error) or stopped}.', file=sys.stderr)
+        return STOPPED
+    return UNUSABLE
+
+
+def words(text: str | None) -> list[str]:
+    """A list that make hands on in one string: blanks part it, quotation marks keep them.
+
+    Raises:
+        UserError: A quotation mark stands alone.
+    """
+    try:
+        return shlex.split(text or '')
+    except ValueError as error:
+        raise UserError(f'{text}: a quotation mark stands alone; close or remove it') from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep to itself what libraries print and warn of while they are imported."""
+    with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        yield
+
+
+def drop_absent_backend() -> None:
+    """Have Matplotlib draw without a screen where MPLBACKEND names a module that isn't installed.
+
+    A notebook hands its own backend on to the programs it starts, in whatever environment they
+    run; importing Matplotlib would fail there.
+    """
+    kind, _, module = os.environ.get('MPLBACKEND', '').partition('://')
+    if kind == 'module' and importlib.util.find_spec(module.partition('.')[0]) is None:
+        os.environ['MPLBACKEND'] = 'agg'

@@ -1,0 +1,1 @@
+"""The prepared data set and the steps of its pipelines."""

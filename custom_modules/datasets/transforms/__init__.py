@@ -1,0 +1,1 @@
+"""Pipeline steps: loading as one label map, crops, augmentation, stain."""

@@ -1,0 +1,1 @@
+"""How a run goes: strict settings, whole checkpoints, validation losses, layer decay."""

@@ -1,0 +1,1 @@
+"""Metrics of MMDetection, thin over `cellkit.metrics`."""

@@ -1,0 +1,1 @@
+"""Backbones, pyramid, detector and mask head."""

@@ -1,0 +1,1 @@
+"""Masks as one label map, detections as run lengths."""

@@ -1,0 +1,1 @@
+"""Drawing predictions that are run lengths."""

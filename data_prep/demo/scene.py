@@ -1,0 +1,492 @@
+"""Composes one synthetic Giemsa-stained thin blood smear and its label map.
+
+The image is built as light is lost: each cell, parasite and crumb adds its optical density to one
+canvas (so overlapping cells darken each other), then come illumination, focus, camera sharpening
+and grain. The labels follow the real masks: red cells (parasitised ones too) and white cells are
+labelled, platelets, debris and cells far out of focus are not; a thin line parts neighbours; a cell
+that is mostly hidden by another is one piece with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from data_prep.demo import cells as demo_cells
+from data_prep.demo.cells import Edge, Patch
+
+REFERENCE_SIZE = (1200, 1600)  # the size at which every length below is meant, in pixels
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the smears of one slide look: stain, cells, optics. Pairs are (low, high).
+
+    Attributes:
+        background: CIE L*, a*, b* of the empty slide.
+        cell: CIE L*, a*, b* of a typical cell.
+        kinds: Share of each kind of cell (`demo_cells.red_cell`).
+        cells: Number of cells.
+        area: Cell area in px.
+        pallor: Depth of the pale centre, 0 to 1.
+        overlap: How far neighbours may overlap, as a share of the sum of their radii.
+        clumping: Share of cells laid against another one.
+        bevel: Width of the rim over which a cell grows to its full thickness, px.
+        glow: Optical density that the bright line around the cells lacks; below 0 a dark line.
+        blur: Defocus as the sigma of a Gaussian, px.
+        unfocused: Share of cells out of focus.
+        haze: Number of wide clouds.
+        dirt: Number of crumbs to expect.
+        grain: Standard deviation of the camera's noise, in grey levels.
+        vignette: Loss of light in the corners, 0 to 1.
+        scale_bar: Share of images with a scale bar.
+    """
+
+    background: tuple[float, float, float]
+    cell: tuple[float, float, float]
+    kinds: dict[str, float]
+    cells: tuple[int, int] = (30, 90)
+    area: tuple[float, float] = (7500, 9500)
+    pallor: tuple[float, float] = (0.1, 0.5)
+    overlap: tuple[float, float] = (0.05, 0.3)
+    clumping: tuple[float, float] = (0.2, 0.7)
+    bevel: tuple[float, float] = (8.0, 16.0)
+    glow: tuple[float, float] = (-0.05, 0.06)
+    blur: tuple[float, float] = (1.1, 2.1)
+    unfocused: float = 0.03
+    haze: tuple[int, int] = (0, 0)
+    dirt: tuple[float, float] = (3, 40)
+    grain: tuple[float, float] = (1.8, 3.2)
+    vignette: tuple[float, float] = (0.0, 0.12)
+    scale_bar: float = 0.0
+
+
+# Colours, sizes and numbers: what was measured on the slides of the real set, widened by `_vary`.
+LOOKS: dict[str, Look] = {
+    'cream_navy': Look(
+        background=(92.5, -4, 6.3),
+        cell=(33, 4, -18),
+        kinds={'disc': 0.42, 'burr': 0.3, 'tear': 0.15, 'stoma': 0.08, 'fold': 0.05},
+        cells=(28, 68),
+        area=(8800, 10500),
+        pallor=(0.0, 0.2),
+        overlap=(0.02, 0.2),
+    ),
+    'blue_burr': Look(
+        background=(91, -1.3, 0),
+        cell=(42, 7, -24),
+        kinds={'burr': 0.6, 'disc': 0.2, 'stoma': 0.1, 'target': 0.05, 'fold': 0.05},
+        cells=(80, 160),
+        area=(5700, 7300),
+        pallor=(0.5, 0.95),
+        blur=(0.9, 1.6),
+        haze=(0, 1),
+    ),
+    'grey_green': Look(
+        background=(92, -0.5, 2.2),
+        cell=(56, 2, -9),
+        kinds={'disc': 0.78, 'stoma': 0.12, 'burr': 0.05, 'target': 0.03, 'bitten': 0.02},
+        cells=(45, 105),
+        area=(7400, 9200),
+        pallor=(0.35, 0.85),
+        overlap=(0.0, 0.2),
+        dirt=(10, 90),
+        grain=(2.4, 3.6),
+        scale_bar=0.6,
+    ),
+    'indigo': Look(
+        background=(89, 1.5, -3.2),
+        cell=(25, 28, -41),
+        kinds={'disc': 0.47, 'burr': 0.35, 'tear': 0.15, 'fold': 0.03},
+        cells=(25, 60),
+        area=(9000, 10500),
+        pallor=(0.1, 0.7),
+    ),
+    'lilac': Look(
+        background=(92, 1.0, -1.8),
+        cell=(41, 16, -27),
+        kinds={'disc': 0.62, 'stoma': 0.15, 'tear': 0.08, 'lemon': 0.1, 'fold': 0.05},
+        cells=(50, 100),
+        area=(8500, 10000),
+        pallor=(0.35, 0.85),
+    ),
+    'maroon': Look(
+        background=(92.5, 1.5, -1.8),
+        cell=(31, 21, -18),
+        kinds={'disc': 0.88, 'bitten': 0.05, 'tear': 0.05, 'sickle': 0.02},
+        cells=(70, 190),
+        area=(6800, 8200),
+        pallor=(0.75, 0.95),
+        overlap=(0.3, 0.6),
+        clumping=(0.4, 0.8),
+        bevel=(11.0, 18.0),
+        blur=(1.5, 2.4),
+    ),
+    'white_violet': Look(
+        background=(100, 0, 0),
+        cell=(57, 17, -29),
+        kinds={'disc': 0.77, 'stoma': 0.1, 'tear': 0.05, 'target': 0.05, 'fold': 0.03},
+        cells=(35, 110),
+        area=(8500, 10200),
+        pallor=(0.3, 0.85),
+        overlap=(0.05, 0.4),
+        grain=(0.8, 1.8),
+        vignette=(0.0, 0.02),
+    ),
+    'slate': Look(
+        background=(89, -0.8, 0.2),
+        cell=(37, 9, -22),
+        kinds={'disc': 0.5, 'tear': 0.13, 'lemon': 0.12, 'burr': 0.13, 'stoma': 0.07, 'fold': 0.05},
+        cells=(55, 125),
+        area=(7500, 9500),
+        pallor=(0.05, 0.5),
+        overlap=(0.15, 0.45),
+        clumping=(0.5, 0.9),
+        glow=(-0.05, 0.12),
+    ),
+    'thick': Look(
+        background=(89, -1.5, -1.5),
+        cell=(30, 7, -20),
+        kinds={'burr': 0.55, 'disc': 0.45},
+        cells=(85, 140),
+        area=(7800, 9500),
+        pallor=(0.2, 0.8),
+        overlap=(0.15, 0.45),
+        clumping=(0.6, 0.9),
+        bevel=(10.0, 18.0),
+        blur=(1.6, 3.0),
+        unfocused=0.25,
+        haze=(6, 14),
+    ),
+    'dim': Look(
+        background=(61, -1.3, 2.8),
+        cell=(48.5, -0.5, -2.5),
+        kinds={'disc': 0.75, 'tear': 0.1, 'burr': 0.1, 'sickle': 0.05},
+        cells=(35, 85),
+        area=(7600, 8600),
+        pallor=(0.0, 0.7),
+        overlap=(0.0, 0.15),
+        blur=(1.6, 2.6),
+        grain=(0.7, 1.2),
+        vignette=(0.1, 0.25),
+    ),
+}
+
+
+def _rgb(lab: tuple[float, float, float]) -> np.ndarray:
+    """(3,) RGB in 0..1 of one CIE L*a*b* colour."""
+    pixel = np.array([[lab]], dtype=np.float32)
+    rgb = cv2.cvtColor(pixel, cv2.COLOR_LAB2RGB)[0, 0]
+    return np.clip(np.round(rgb.astype(np.float64), 4), 0.02, 1.0)
+
+
+def _vary(rng: np.random.Generator, look: Look) -> Look:
+    """The look of one slide: the family's, with its colours moved a little."""
+    contrast = look.background[0] - look.cell[0]
+    background = np.array(look.background)
+    if background[0] < 97:  # an overexposed background stays white
+        background = background + rng.normal(0.0, (2.0, 0.8, 1.3))
+    cell = np.array(look.cell) + rng.normal(0.0, (0.11 * contrast, 3.0, 3.5))
+    cell[0] = min(cell[0], background[0] - 8.0)
+    return replace(look, background=tuple(background), cell=tuple(cell))
+
+
+def _centres(
+    rng: np.random.Generator, look: Look, radii: np.ndarray, shape: tuple[int, int]
+) -> list[tuple[float, float]]:
+    """Where the cells lie, (y, x): some alone, some against others, no deeper than allowed."""
+    height, width = shape
+    overlap, clumping = rng.uniform(*look.overlap), rng.uniform(*look.clumping)
+    placed = np.empty((0, 2))
+    lean = rng.normal(0.0, 1.0, 2)  # crowding grows along one direction
+    for radius in radii:
+        others = radii[: len(placed)]
+        for attempt in range(60):
+            deepest = overlap * min(1.0, 0.5 + attempt / 30)
+            if len(placed) and rng.random() < clumping:
+                near = int(rng.integers(len(placed)))
+                away = (radius + others[near]) * (1 - rng.uniform(-0.03, deepest))
+                turn = rng.uniform(0, 2 * np.pi)
+                at = placed[near] + away * np.array([np.sin(turn), np.cos(turn)])
+            else:
+                at = rng.uniform(-0.6 * radius, np.array([height, width]) + 0.6 * radius)
+                tilt = lean @ ((at - (height / 2, width / 2)) / (height, width))
+                if rng.random() > np.exp(tilt - 0.5 * abs(lean).sum()) and attempt < 40:
+                    continue
+            if not (-0.7 * radius < at[0] < height + 0.7 * radius):
+                continue
+            if not (-0.7 * radius < at[1] < width + 0.7 * radius):
+                continue
+            gap = np.hypot(*(placed - at).T) / (others + radius)
+            if len(placed) == 0 or gap.min() > 1 - deepest or attempt == 59:
+                break
+        placed = np.vstack([placed, at])
+    return [(float(y), float(x)) for y, x in placed]
+
+
+class _Canvas:
+    """Optical density of the smear and, beside it, which cell each pixel belongs to."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.density = np.zeros((*shape, 3))
+        self.label = np.zeros(shape, np.int32)
+        self.depth = np.zeros(shape)
+        self.areas: list[int] = []  # px of each labelled cell on the canvas, hidden ones too
+        self.shared: dict[tuple[int, int], int] = {}  # px that two cells have in common
+
+    def _window(self, patch: Patch) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
+        height, width = self.label.shape
+        h, w = patch.depth.shape
+        top, left = max(patch.y, 0), max(patch.x, 0)
+        bottom, right = min(patch.y + h, height), min(patch.x + w, width)
+        if top >= bottom or left >= right:
+            return None
+        inner = (slice(top - patch.y, bottom - patch.y), slice(left - patch.x, right - patch.x))
+        return (slice(top, bottom), slice(left, right)), inner
+
+    def add(self, patch: Patch, strength: float = 1.0) -> None:
+        """Lay something on the smear that is not a cell."""
+        window = self._window(patch)
+        if window:
+            outer, inner = window
+            self.density[outer] += strength * patch.density[inner]
+
+    def add_cell(self, patch: Patch) -> None:
+        """Lay a cell on the smear; where cells overlap a pixel goes to the one it is deeper in."""
+        window = self._window(patch)
+        if window is None:
+            return
+        outer, inner = window
+        depth = patch.depth[inner]
+        covered = depth > 0
+        visible = int(covered.sum())
+        self.density[outer] += patch.density[inner]
+        if visible < 0.25 * int((patch.depth > 0).sum()):
+            return  # a sliver at the border: drawn, not labelled
+        number = len(self.areas) + 1
+        self.areas.append(visible)
+        below, count = np.unique(self.label[outer][covered], return_counts=True)
+        for other, pixels in zip(below.tolist(), count.tolist(), strict=True):
+            if other:
+                self.shared[other, number] = pixels
+        wins = covered & (depth > self.depth[outer])
+        self.label[outer][wins] = number
+        self.depth[outer][wins] = depth[wins]
+
+
+def _merge_hidden(canvas: _Canvas, share: float = 0.5) -> np.ndarray:
+    """Label map in which a cell that overlaps another by `share` of its area is one with it."""
+    root = np.arange(len(canvas.areas) + 1)
+    for (low, high), pixels in sorted(canvas.shared.items()):
+        if pixels > share * min(canvas.areas[low - 1], canvas.areas[high - 1]):
+            root[root == root[high]] = root[low]
+    return root[canvas.label].astype(np.int32)
+
+
+def _part_neighbours(rng: np.random.Generator, label: np.ndarray, joined: float) -> np.ndarray:
+    """Clear the pixels where two labels meet, but for a share `joined` of the pairs."""
+    big = label.max() + 1
+    lowest = label.copy()
+    lowest[label == 0] = big
+    kernel = np.ones((3, 3), np.uint8)
+    highest = cv2.dilate(label.astype(np.float32), kernel).astype(np.int32)
+    lowest = cv2.erode(lowest.astype(np.float32), kernel).astype(np.int32)
+    line = (label > 0) & (highest != lowest) & (lowest < big)
+    ys, xs = np.nonzero(line)
+    pairs = np.stack([lowest[ys, xs], highest[ys, xs]], axis=1)
+    unique, member = np.unique(pairs, axis=0, return_inverse=True)
+    cut = rng.random(len(unique)) >= joined
+    out = label.copy()
+    cleared = cut[member.ravel()]
+    out[ys[cleared], xs[cleared]] = 0
+    return out
+
+
+def _whole_cells(label: np.ndarray, smallest: int) -> np.ndarray:
+    """Number the labels anew, keep each one's largest piece, drop those below `smallest` px."""
+    out = np.zeros_like(label)
+    number = 0
+    for old, box in enumerate(ndimage.find_objects(label), start=1):
+        if box is None:
+            continue
+        crop = (label[box] == old).astype(np.uint8)
+        _, pieces, table, _ = cv2.connectedComponentsWithStats(crop, connectivity=8)
+        areas = table[1:, cv2.CC_STAT_AREA]
+        if areas.max() >= smallest:
+            number += 1
+            out[box][pieces == 1 + int(np.argmax(areas))] = number
+    return out
+
+
+def _draw_cells(
+    rng: np.random.Generator,
+    canvas: _Canvas,
+    look: Look,
+    stain: np.ndarray,
+    count: int,
+    scale: float,
+) -> None:
+    """Lay `count` cells on the canvas, a few of them parasitised or white."""
+    area = rng.uniform(*look.area) * scale**2
+    radii = np.sqrt(area / np.pi) * np.exp(rng.normal(0.0, rng.uniform(0.04, 0.11), count))
+    centres = _centres(rng, look, radii, canvas.label.shape)
+    names, shares = list(look.kinds), np.array(list(look.kinds.values()))
+    kinds = rng.choice(len(names), count, p=shares / shares.sum())
+    pallor = rng.uniform(*look.pallor)
+    sharp = Edge(max(scale, 0.5), rng.uniform(*look.bevel) * scale, rng.uniform(*look.glow))
+    stain = stain / (0.95 - 0.33 * pallor)  # so that a cell's typical colour is the look's
+    sick, white = rng.uniform(0.0, 0.06), rng.uniform(0.0, 0.006)
+    stages = ('ring', 'trophozoite', 'trophozoite', 'schizont', 'gametocyte')
+    for centre, radius, kind in zip(centres, radii, kinds, strict=True):
+        edge = sharp
+        if rng.random() < look.unfocused:
+            edge = Edge(rng.uniform(3, 11) * scale, sharp.bevel)
+        fate = rng.random()
+        if fate < white:
+            size = radius * rng.uniform(1.2, 1.7)
+            canvas.add_cell(demo_cells.white_cell(rng, centre, size, edge.soft))
+            continue
+        parasite = stages[int(rng.integers(len(stages)))] if fate > 1 - sick else None
+        swollen = rng.uniform(1.0, 1.2) if parasite not in (None, 'ring') else 1.0
+        amount = np.exp(rng.normal(0.0, 0.2)) * (1 + rng.normal(0.0, 0.04, 3))
+        canvas.add_cell(
+            demo_cells.red_cell(
+                rng,
+                centre,
+                radius * swollen,
+                'disc' if parasite else names[kind],
+                stain * amount,
+                float(np.clip(pallor + rng.normal(0.0, 0.15), 0.0, 0.97)),
+                edge,
+                parasite,
+            )
+        )
+
+
+def _draw_dirt(
+    rng: np.random.Generator, canvas: _Canvas, look: Look, stain: np.ndarray, scale: float
+) -> None:
+    """Platelets, crumbs, smudges and clouds: what a smear holds besides cells."""
+    shape = canvas.label.shape
+
+    def anywhere() -> tuple[float, float]:
+        return float(rng.uniform(0, shape[0])), float(rng.uniform(0, shape[1]))
+
+    for _ in range(rng.poisson(3)):
+        canvas.add(demo_cells.platelet(rng, anywhere(), rng.uniform(8, 20) * scale))
+    strength = rng.uniform(0.1, 0.6)
+    for _ in range(rng.poisson(rng.uniform(*look.dirt))):
+        radius = max(rng.lognormal(0.8, 0.6) * scale, 0.8)
+        canvas.add(demo_cells.debris(rng, anywhere(), radius, stain), strength)
+    for _ in range(rng.poisson(0.5)):
+        radius = rng.uniform(10, 30) * scale
+        canvas.add(demo_cells.debris(rng, anywhere(), radius, stain), rng.uniform(0.1, 0.8))
+    if rng.random() < 0.12:
+        pink = np.array([0.15, 0.5, 0.15]) * rng.uniform(0.2, 0.8)
+        size = rng.uniform(80, 220) * scale
+        canvas.density += demo_cells.smudge(rng, shape, pink, size, ragged=0.25)
+    for _ in range(int(rng.integers(look.haze[0], look.haze[1] + 1))):
+        colour = stain * rng.uniform(0.05, 0.5)
+        size = rng.uniform(60, 260) * scale
+        canvas.density += demo_cells.smudge(rng, shape, colour, size, ragged=0.08)
+
+
+def _noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> np.ndarray:
+    """Gaussian noise of standard deviation 1, smooth over `sigma` pixels."""
+    noise = cv2.GaussianBlur(rng.standard_normal(shape), (0, 0), sigma)
+    return noise / noise.std()
+
+
+def _photograph(
+    rng: np.random.Generator, density: np.ndarray, look: Look, background: np.ndarray, scale: float
+) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: light through the smear, then lens and camera."""
+    height, width = density.shape[:2]
+    texture = _noise(rng, (height, width), 1.2 * max(scale, 0.5))
+    density *= 1 + rng.uniform(0.0, 0.06) * texture[..., None]
+    yy, xx = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None, :]
+    cy, cx = rng.uniform(-0.4, 0.4, 2)
+    loss = rng.uniform(*look.vignette) * ((yy - cy) ** 2 + (xx - cx) ** 2) / 2
+    light = np.exp(-density) * background * (1 - loss)[..., None]
+    light = cv2.GaussianBlur(light, (0, 0), max(rng.uniform(*look.blur) * scale, 0.3))
+    fringe = np.clip(rng.normal(0.0, 0.25), -0.8, 0.8)  # red and blue, a fraction of a pixel apart
+    for channel, shift in ((0, fringe), (2, -fringe)):
+        step = abs(shift) * np.diff(light[..., channel], axis=1)
+        if shift > 0:
+            light[:, 1:, channel] -= step
+        else:
+            light[:, :-1, channel] += step
+    sharpening = rng.uniform(0.0, 0.35)
+    light += sharpening * (light - cv2.GaussianBlur(light, (0, 0), 2.5 * max(scale, 0.4)))
+    sigma = rng.uniform(0.5, 1.0)
+    grain = 0.6 * _noise(rng, (height, width, 3), 1.4 * sigma)
+    grain += 0.8 * _noise(rng, (height, width, 1), sigma).reshape(height, width, 1)
+    grain *= rng.uniform(*look.grain)
+    return np.clip(np.rint(light * 255 + grain), 0, 255).astype(np.uint8)
+
+
+def _scale_bar(image: np.ndarray, scale: float) -> None:
+    """A bar with its length, as microscope software burns in at the lower right."""
+    height, width = image.shape[:2]
+    length, margin = int(230 * scale), int(30 * scale)
+    y, x = height - margin, width - margin - length
+    thick = max(1, round(3 * scale))
+    black = (20, 20, 20)
+    cv2.line(image, (x, y), (x + length, y), black, thick)
+    for end in (x, x + length):
+        cv2.line(image, (end, y - int(8 * scale)), (end, y + int(8 * scale)), black, thick)
+    place = (x + int(75 * scale), y - int(14 * scale))
+    cv2.putText(
+        image,
+        '20 um',
+        place,
+        cv2.FONT_HERSHEY_SIMPLEX,
+        0.9 * scale,
+        black,
+        max(1, thick // 2),
+        cv2.LINE_AA,
+    )
+
+
+def demo_smear(
+    rng: np.random.Generator,
+    size: tuple[int, int] = REFERENCE_SIZE,
+    cells: int | None = None,
+    look: str | None = None,
+    joined: float = 0.02,
+) -> tuple[np.ndarray, np.ndarray]:
+    """One synthetic smear.
+
+    Args:
+        rng: Random generator; the same state gives the same smear.
+        size: (height, width) in pixels. Cells scale with the square root of the area, about
+            100 px across at 1200x1600.
+        cells: Number of cells drawn; drawn by chance from the look's range if None.
+        look: Key of `LOOKS`; by chance if None.
+        joined: Share of the neighbouring pairs without a line between them, as in real masks.
+
+    Returns:
+        Image, (H, W, 3) uint8 RGB, and label map, (H, W) int32, 0 background, 1..n cells.
+
+    Raises:
+        KeyError: `look` is not in `LOOKS`.
+    """
+    name = look or sorted(LOOKS)[int(rng.integers(len(LOOKS)))]
+    slide = _vary(rng, LOOKS[name])
+    height, width = size
+    scale = float(np.sqrt(height * width / (REFERENCE_SIZE[0] * REFERENCE_SIZE[1])))
+    if cells is None:
+        cells = int(rng.integers(slide.cells[0], slide.cells[1] + 1))
+    background = _rgb(slide.background)
+    stain = np.log(background / np.minimum(_rgb(slide.cell), 0.95 * background))
+    canvas = _Canvas(size)
+    _draw_dirt(rng, canvas, slide, stain, scale)
+    _draw_cells(rng, canvas, slide, stain, cells, scale)
+    image = _photograph(rng, canvas.density, slide, background, scale)
+    if rng.random() < slide.scale_bar:
+        _scale_bar(image, scale)
+    label = _part_neighbours(rng, _merge_hidden(canvas), joined)
+    return image, _whole_cells(label, max(100, int(400 * scale**2)))

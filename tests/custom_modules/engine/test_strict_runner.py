@@ -1,0 +1,190 @@
+"""The strict runner on a model of one weight: what it says and what it resumes from."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, METRICS, MODELS
+from torch import nn
+
+from custom_modules.engine.strict_runner import StrictRunner, pretrained_settings
+
+CONFIG = """
+model = dict(type='OneWeight')
+train_dataloader = dict(
+    batch_size=1, num_workers=0, persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True), dataset=dict(type='Numbers', length=2))
+val_dataloader = dict(
+    batch_size=1, num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False), dataset=dict(type='Numbers', length=1))
+val_evaluator = dict(type='Steps')
+train_cfg = dict(by_epoch=True, max_epochs=2)
+val_cfg = dict()
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9))
+default_hooks = dict(checkpoint=dict(
+    type='CheckpointHook', interval=1, save_best='steps', rule='greater', max_keep_ckpts=1))
+log_level = 'ERROR'
+default_scope = 'mmengine'
+"""
+
+
+@DATASETS.register_module(force=True)
+class Numbers(BaseDataset):
+    """As many numbers as asked for."""
+
+    def __init__(self, length: int, missing: str | None = None) -> None:
+        if missing:
+            raise FileNotFoundError(f'{missing} is not there: run `make prepare`.')
+        self.length = length
+        super().__init__(serialize_data=False)
+
+    def load_data_list(self) -> list[dict]:
+        return [{'number': float(i)} for i in range(self.length)]
+
+
+@MODELS.register_module(force=True)
+class OneWeight(BaseModel):
+    """Counts its training steps."""
+
+    def __init__(self, init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.line = nn.Linear(1, 1)
+        self.register_buffer('steps', torch.zeros(()))
+
+    def forward(self, number: torch.Tensor, sample_idx: torch.Tensor, mode: str = 'tensor'):
+        if mode == 'loss':
+            self.steps += 1
+            return {'loss': self.line(torch.as_tensor(number).view(-1, 1).float()).square().sum()}
+        return [float(self.steps)]
+
+
+@METRICS.register_module(force=True)
+class Steps(BaseMetric):
+    """A score that grows, as a NumPy scalar, which checkpoints must survive."""
+
+    def process(self, data_batch: dict, data_samples: list) -> None:
+        self.results += data_samples
+
+    def compute_metrics(self, results: list) -> dict:
+        import numpy as np
+
+        return {'steps': np.float64(max(results))}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    path = tmp_path / 'config.py'
+    path.write_text(CONFIG)
+    config = Config.fromfile(path)
+    config.work_dir = str(tmp_path / 'run')
+    return config
+
+
+def start(config: Config, name: str, **settings: object) -> StrictRunner:
+    config.merge_from_dict({'experiment_name': name, **settings})
+    return StrictRunner.from_cfg(config)
+
+
+def test_misspelt_override_ends_the_program(config: Config) -> None:
+    with pytest.raises(SystemExit, match=r'`optim_wraper.optimizer.lr`.*`optim_wrapper.opt') as end:
+        start(config, 'misspelt', **{'optim_wraper.optimizer.lr': 1.0})
+    assert '\n' not in str(end.value)
+    assert not Path(config.work_dir).exists()
+
+
+def test_workers_zero_alone_loads_in_the_main_process(config: Config) -> None:
+    assert start(config, 'workers').train_dataloader is not None
+
+
+def test_missing_data_set_is_one_sentence(config: Config) -> None:
+    runner = start(config, 'nodata', **{'train_dataloader.dataset.missing': 'x/train.json'})
+    with pytest.raises(SystemExit, match=r'^x/train.json is not there: run `make prepare`.$'):
+        runner.train()
+
+
+@pytest.mark.parametrize(
+    'source', ['nowhere.pth', 'http://localhost:9/weights.pth', 'garbage.pth', 'cut_short.pth']
+)
+def test_missing_weights_name_both_ways_out(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path('garbage.pth').write_text('<html>not found</html>')
+    torch.save(torch.zeros(100_000), 'whole.pth')
+    Path('cut_short.pth').write_bytes(Path('whole.pth').read_bytes()[:200_000])
+    weights = {'type': 'Pretrained', 'checkpoint': source}
+    runner = start(config, f'weights{len(source)}', **{'model.init_cfg': weights})
+    with pytest.raises(SystemExit) as end:
+        runner.train()
+    message = str(end.value)
+    assert source in message
+    assert 'model.init_cfg.checkpoint=/path/file.pth' in message
+    assert 'model.init_cfg=None' in message
+    assert '\n' not in message
+
+
+def test_pretrained_settings_are_found_at_any_depth() -> None:
+    weights = {'type': 'Pretrained', 'checkpoint': 'a.pth'}
+    neck = {'init_cfg': {'type': 'Xavier'}}
+    model = {'init_cfg': None, 'backbone': {'init_cfg': weights}, 'neck': neck}
+    assert pretrained_settings(model) == {'model.backbone.init_cfg': 'a.pth'}
+
+
+def test_resuming_an_empty_folder_starts_afresh(config: Config) -> None:
+    runner = start(config, 'afresh', resume=True)
+    runner.train()
+    assert runner.epoch == 2
+
+
+def test_missing_checkpoint_is_one_sentence(config: Config) -> None:
+    runner = start(config, 'nocheckpoint', load_from='nowhere/best.pth')
+    with pytest.raises(SystemExit, match=r'^The checkpoint nowhere/best.pth is not there'):
+        runner.train()
+
+
+def test_a_copied_run_goes_on_from_its_own_checkpoints(config: Config, tmp_path: Path) -> None:
+    start(config, 'first').train()
+    before = {path.name: path.read_bytes() for path in (tmp_path / 'run').glob('*.pth')}
+    assert set(before) == {'epoch_2.pth', 'best_steps_epoch_2.pth'}
+
+    copy = tmp_path / 'copy'
+    shutil.copytree(tmp_path / 'run', copy)
+    config.work_dir = str(copy)
+    runner = start(config, 'second', resume=True, **{'train_cfg.max_epochs': 3})
+    runner.train()
+
+    assert (runner.epoch, float(runner.model.steps)) == (3, 6.0)
+    assert {path.name for path in copy.glob('*.pth')} == {'epoch_3.pth', 'best_steps_epoch_3.pth'}
+    after = {path.name: path.read_bytes() for path in (tmp_path / 'run').glob('*.pth')}
+    assert after == before  # the original run is as it was
+
+
+def test_resuming_needs_no_pretrained_weights(config: Config) -> None:
+    start(config, 'trained').train()
+    weights = {'type': 'Pretrained', 'checkpoint': 'nowhere.pth'}
+    settings = {'model.init_cfg': weights, 'train_cfg.max_epochs': 3}
+    runner = start(config, 'resumed', resume=True, **settings)
+    runner.train()
+    assert runner.epoch == 3
+
+
+def test_an_interrupted_save_leaves_the_last_checkpoint(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = start(config, 'interrupted')
+    runner.train()
+    whole = (tmp_path / 'run' / 'epoch_2.pth').read_bytes()
+
+    def cut_off(checkpoint: dict, filename: str, **_: object) -> None:
+        Path(filename).write_bytes(b'half')
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('mmengine.runner.runner.save_checkpoint', cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        runner.save_checkpoint(str(tmp_path / 'run'), 'epoch_2.pth')
+    assert (tmp_path / 'run' / 'epoch_2.pth').read_bytes() == whole

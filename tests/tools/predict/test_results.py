@@ -1,0 +1,170 @@
+"""The files that are written of what was found, and the values in them."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pycocotools.mask as coco_mask
+import pytest
+from pycocotools.coco import COCO
+
+from cellkit.errors import BadFile, UserError
+from cellkit.instances import label_instances
+from tools.predict.detector import Segmentation
+from tools.predict.results import MOST_CELLS, Results
+from tools.predict.slides import find_slides
+
+SETTINGS = {'score_threshold': 0.5, 'tile_height_width': (600, 800), 'pixel_size_um': None}
+
+
+def written(lab, pixel_size: float | None = None) -> Results:
+    """The results of three pictures, of three cells, none and one."""
+    lab.write('in/a.png')
+    lab.write_empty('in/empty.bmp')
+    lab.write('in/sub/é.TIF', (80, 60, 20, 30))
+    _, slides = find_slides(['in'])
+    results = Results(Path('out'), slides, pixel_size)
+    for number, slide in enumerate(slides, start=1):
+        picture = cv2.imread(str(slide.path))
+        label_map = label_instances(picture[..., 0] < 200)[0].astype(np.int32)
+        scores = np.array([0.923456, 0.84, 0.76])[: label_map.max()]
+        results.add(slide, number, picture, Segmentation(label_map, scores, 1.0, False))
+    results.write(SETTINGS)
+    return results
+
+
+def test_counts(lab) -> None:
+    results = written(lab, pixel_size=0.5)
+    counts = {row['image']: row for row in lab.table('out/counts.csv')}
+    assert list(counts) == ['a.png', 'empty.bmp', 'sub/é.TIF']
+    truth = label_instances(lab.picture(*lab.three_cells)[..., 0] < 200)[0]
+    areas = np.bincount(truth.ravel())[1:]
+    row = counts['a.png']
+    assert (row['cells'], row['touching_border'], row['image_id']) == ('3', '1', '1')
+    assert (row['width'], row['height']) == ('160', '120')
+    assert float(row['mean_area_px']) == pytest.approx(areas[:2].mean())  # whole cells only
+    assert float(row['median_area_um2']) == pytest.approx(np.median(areas[:2]) / 4)
+    assert float(row['foreground_fraction']) == pytest.approx(areas.sum() / truth.size, abs=1e-5)
+    assert counts['empty.bmp']['cells'] == '0'
+    assert counts['empty.bmp']['mean_area_px'] == counts['empty.bmp']['median_area_um2'] == ''
+    assert [row['cells'] for row in results.counts] == [3, 0, 1]
+    assert results.counts[1]['mean_area_px'] is None
+
+
+def test_cells(lab) -> None:
+    results = written(lab, pixel_size=0.5)
+    cells = lab.table('out/cells.csv')
+    assert [row['image'] for row in cells] == ['a.png'] * 3 + ['sub/é.TIF']
+    first = cells[0]
+    assert [int(first[k]) for k in ('cell', 'x', 'y', 'width', 'height')] == [1, 25, 25, 31, 31]
+    assert (float(first['centroid_x']), float(first['centroid_y'])) == (40, 40)
+    assert first['score'] == '0.9235'
+    assert float(first['area_um2']) == float(first['area_px']) / 4
+    assert float(first['equivalent_diameter_um']) == pytest.approx(15, rel=0.02)
+    assert float(first['circularity']) > 0.9
+    assert [row['touches_border'] for row in cells] == ['0', '0', '1', '0']
+    assert [{key: str(value) for key, value in row.items()} for row in results.cells] == cells
+
+
+@pytest.mark.parametrize('pixel_size', [None, 0.5])
+def test_columns(lab, pixel_size: float | None) -> None:
+    """Their order, and micrometres only where the pixel size is known."""
+    written(lab, pixel_size)
+    areas = ['mean_area_um2', 'median_area_um2'] if pixel_size else []
+    sizes = ['area_um2', 'equivalent_diameter_um'] if pixel_size else []
+    assert list(lab.table('out/counts.csv')[0]) == [
+        'image', 'cells', 'touching_border', 'mean_area_px', 'median_area_px', *areas,
+        'foreground_fraction', 'width', 'height', 'image_id',
+    ]  # fmt: skip
+    assert list(lab.table('out/cells.csv')[0]) == [
+        'image', 'cell', 'score', 'x', 'y', 'width', 'height', 'centroid_x', 'centroid_y',
+        'area_px', 'equivalent_diameter_px', *sizes, 'eccentricity', 'circularity',
+        'touches_border',
+    ]  # fmt: skip
+
+
+def test_tables_without_a_row_have_their_columns(lab) -> None:
+    lab.write_empty('in/a.png')
+    results = Results(Path('out'), find_slides(['in'])[1])
+    results.write(SETTINGS)
+    assert Path('out/counts.csv').read_text().startswith('image,cells,touching_border,')
+    assert Path('out/cells.csv').read_text().startswith('image,cell,score,')
+    assert Path('out/predictions.json').read_text() == '[]\n'
+
+
+def test_how_near_the_border_a_cell_touches_it(lab) -> None:
+    """A mask may end a pixel of the network's picture before the border."""
+    lab.write('in/a.png', (30, 13, 10, 20))  # rows 3 to 23
+    slides = find_slides(['in'])[1]
+    picture = cv2.imread('in/a.png')
+    label_map = label_instances(picture[..., 0] < 200)[0].astype(np.int32)
+    for resolution, touches in ((0.5, 0), (3.0, 0), (3.2, 1)):
+        results = Results(Path(f'out{resolution}'), slides)
+        found = Segmentation(label_map, np.array([0.9]), resolution, False)
+        results.add(slides[0], 1, picture, found)
+        assert results.cells[0]['touches_border'] == touches
+
+
+def test_label_maps_and_overlays(lab) -> None:
+    written(lab)
+    labels = cv2.imread('out/labels/a.png', cv2.IMREAD_UNCHANGED)
+    assert labels.dtype == np.uint16
+    picture = lab.picture(*lab.three_cells)
+    np.testing.assert_array_equal(labels, label_instances(picture[..., 0] < 200)[0])
+    overlay = cv2.imread('out/overlays/sub/é.jpg')
+    assert overlay.shape == picture.shape
+    assert not np.array_equal(overlay, lab.picture((80, 60, 20, 30)))
+    assert not list(Path('out').rglob('*.part')), 'a half-written file was left'
+
+
+def test_coco_results(lab) -> None:
+    written(lab)
+    assert Path('out/predictions.json').read_bytes().isascii()  # opened in any encoding
+    coco = json.loads(Path('out/predictions.json').read_text())
+    assert [item['image_id'] for item in coco] == [1, 1, 1, 3]
+    assert [item['file_name'] for item in coco] == ['a.png'] * 3 + ['sub/é.TIF']
+    assert coco[0]['score'] == 0.92346
+    labels = cv2.imread('out/labels/a.png', cv2.IMREAD_UNCHANGED)
+    for item in coco[:3]:
+        mask = coco_mask.decode(item['segmentation'])
+        np.testing.assert_array_equal(mask, labels == item['id'])
+        assert item['bbox'] == coco_mask.toBbox(item['segmentation']).tolist()
+    truth = COCO()
+    truth.dataset = {'images': [{'id': k} for k in (1, 2, 3)], 'categories': [{'id': 1}]}
+    truth.createIndex()
+    assert len(truth.loadRes(coco).anns) == 4
+
+
+def test_settings(lab) -> None:
+    written(lab)
+    settings = json.loads(Path('out/settings.json').read_bytes())
+    images = settings.pop('images')
+    assert [Path(image).name for image in images] == ['a.png', 'empty.bmp', 'é.TIF']
+    assert settings == SETTINGS | {'tile_height_width': [600, 800]}
+
+
+def test_other_results_are_not_overwritten(lab) -> None:
+    written(lab)
+    before = Path('out/counts.csv').read_bytes()
+    lab.write('other/b.png')
+    slides = find_slides(['other'])[1]
+    with pytest.raises(UserError, match='out: holds the results of 3 other images') as caught:
+        Results(Path('out'), slides)
+    assert not str(caught.value).endswith('.')
+    assert Path('out/counts.csv').read_bytes() == before
+    Results(Path('out'), find_slides(['in', 'other'])[1])  # more of them is no loss
+    for damaged in ('{"images": ', '[]', '{}', '{"images": 3}'):
+        Path('out/settings.json').write_text(damaged)
+        Results(Path('out'), slides)
+
+
+def test_more_cells_than_a_label_map_holds(lab) -> None:
+    lab.write('in/a.png')
+    slides = find_slides(['in'])[1]
+    results = Results(Path('out'), slides)
+    found = Segmentation(np.zeros((4, 4), np.int32), np.ones(MOST_CELLS + 1), 1.0, False)
+    with pytest.raises(BadFile, match=r'a\.png: has more than 65535 cells; cut it into parts'):
+        results.add(slides[0], 1, np.zeros((4, 4, 3), np.uint8), found)
+    assert not results.counts
+    assert not list(Path('out').iterdir())

@@ -1,0 +1,65 @@
+"""The honest values of a training run: chosen on validation, reported on test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+Part = Literal['train', 'val', 'test']
+
+
+def evaluate(
+    run: Path | str | None = None,
+    part: Part = 'test',
+    *,
+    checkpoints: Sequence[Path | str] = (),
+    score_thr: float | Literal['run'] | None = None,
+    config: Path | str | None = None,
+    overrides: Mapping[str, Any] | Sequence[str] = (),
+    data: Path | str | None = None,
+    out: Path | str | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+    device: str | None = None,
+    fresh: bool = False,
+    every_epoch_on_test: bool = False,
+) -> dict[str, Any]:
+    """Evaluate a run.
+
+    1. The best checkpoint by segm mAP on validation: the one that training marked so, or the best
+       of those named.
+    2. On validation, the score threshold of least relative count error, ties by pooled Dice.
+    3. The part's values with that checkpoint and threshold, once, with bootstrap intervals.
+
+    Args:
+        run: The run folder; the checkpoints' or the newest one when None.
+        part: The part to report.
+        checkpoints: Files, or names in the run folder, among which validation decides.
+        score_thr: Score threshold instead of the one chosen on validation; ``'run'`` takes the one
+            that the run was evaluated with before, whatever the data now.
+        config: Config file; the run's when None.
+        overrides: Changes to the config, see :mod:`tools.runs.overrides`.
+        data: Prepared data folder; the run's when None.
+        out: Folder of the results; the run's when None.
+        samples: Bootstrap samples of the intervals; 0: none.
+        seed: Of the bootstrap.
+        device: ``"cpu"``, ``"cuda"`` …; the GPU if there is one when None.
+        fresh: Predict again even if nothing has changed.
+        every_epoch_on_test: Also a table of the test values of every checkpoint, for comparison
+            with other reports; it must not be used to choose anything.
+
+    Returns:
+        What stands in ``evaluation.json`` too; docs/evaluation.md has every definition.
+
+    Raises:
+        UserError: Something that was named can't be used.
+        OSError: The results can't be written.
+    """
+    from tools.evaluate.session import Session  # late: it takes seconds, --help shouldn't
+
+    session = Session(run, checkpoints, config, overrides, data, out, device, fresh)
+    result = session.evaluate(part, score_thr, samples, seed)
+    if every_epoch_on_test:
+        session.every_epoch_on_test(result['score_thr'])
+    return result

@@ -1,0 +1,123 @@
+"""Write an evaluation as JSON, CSV and Markdown, and as the table that a person reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cellkit.files.writing import csv_text, write_json, write_whole
+from cellkit.metrics.records import VALUES
+
+EPOCH_VALUES = [
+    row
+    for row in VALUES
+    if row[0].startswith(('coco/segm', 'pixel/'))
+    or row[0] in ('count/relative_error', 'instance/f1_50', 'instance/pq')
+]
+
+
+class Written(NamedTuple):
+    """What was written: the table as Markdown, and the files."""
+
+    table: str
+    files: list[Path]
+
+
+def write_evaluation(folder: Path, result: Mapping[str, Any]) -> Written:
+    """Write an evaluation: each file is there whole or not at all.
+
+    Args:
+        folder: The run folder.
+        result: ``part``, ``figures``, ``intervals``, ``images`` and what they were made from.
+
+    Returns:
+        The table and the files: ``evaluation.json``, ``.md``, ``.csv`` and
+        ``evaluation_images.csv``; of another part than test ``evaluation_PART.json`` and so on.
+    """
+    stem = 'evaluation' if result['part'] == 'test' else f'evaluation_{result["part"]}'
+    rows = [
+        (key, name, rule, value, *result['intervals'].get(key, ('', '')))
+        for key, name, rule, value in _known(result['figures'])
+    ]
+    images = result['images']
+    table = markdown(result)
+    texts = {
+        f'{stem}.md': table,
+        f'{stem}.csv': csv_text(('key', 'figure', 'averaged over', 'value', 'low', 'high'), rows),
+        f'{stem}_images.csv': csv_text(tuple(images[0]), [tuple(row.values()) for row in images]),
+    }
+    for name, text in texts.items():
+        write_whole(folder / name, text)
+    write_json(folder / f'{stem}.json', result, indent=1)  # last: where it is, the others are too
+    return Written(table, [folder / name for name in (*texts, f'{stem}.json')])
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """The table of an evaluation with what one must know to read it."""
+    lines = [
+        f'# Figures on the {result["part"]} part',
+        '',
+        f'{result["number_of_images"]} images, {result["number_of_cells"]} cells. Checkpoint '
+        f'{result["checkpoint"]} ({result["checkpoint_chosen"]}); score threshold '
+        f'{result["score_thr"]:g} ({result["score_thr_source"]}).',
+    ]
+    bootstrap = result['bootstrap']
+    if result['intervals']:
+        lines.append(
+            f'Intervals: {bootstrap["level"]:.0%}, bootstrap over images, '
+            f'{bootstrap["samples"]} samples, seed {bootstrap["seed"]}.'
+        )
+    lines += ['', '| figure | value | interval | averaged over |', '|---|---|---|---|']
+    for key, name, rule, value in _known(result['figures']):
+        low, high = result['intervals'].get(key, (math.nan, math.nan))
+        between = f'{_number(low)} to {_number(high)}' if math.isfinite(low) else ''
+        lines.append(f'| {name} | {_number(value)} | {between} | {rule} |')
+    if result['notes']:
+        lines += ['', *(f'- Note: {note}.' for note in result['notes'])]
+    return '\n'.join(lines) + '\n'
+
+
+def write_every_epoch(folder: Path, rows: Sequence[Mapping[str, Any]], threshold: float) -> Written:
+    """Write the test values of every checkpoint.
+
+    Args:
+        folder: The run folder.
+        rows: ``checkpoint`` and the values of each.
+        threshold: The score threshold, chosen on validation for the best checkpoint.
+
+    Returns:
+        The table and the files, ``every_epoch_on_test.md`` and ``.csv``.
+    """
+    lines = [
+        '# Test figures of every checkpoint',
+        '',
+        'For comparison with reports that give one. The checkpoint and the score threshold',
+        f'({threshold:g}) were chosen on validation; nothing may be chosen by this table.',
+        f'Checkpoints that were still there: {len(rows)}'
+        ' (`default_hooks.checkpoint.max_keep_ckpts=-1` keeps all).',
+        '',
+        '| checkpoint | ' + ' | '.join(name for _, name, _ in EPOCH_VALUES) + ' |',
+        '|---|' + '---|' * len(EPOCH_VALUES),
+    ]
+    for row in rows:
+        cells = ' | '.join(_number(row[key]) for key, _, _ in EPOCH_VALUES)
+        lines.append(f'| {row["checkpoint"]} | {cells} |')
+    texts = {
+        'every_epoch_on_test.md': '\n'.join(lines) + '\n',
+        'every_epoch_on_test.csv': csv_text(tuple(rows[0]), [tuple(row.values()) for row in rows]),
+    }
+    for name, text in texts.items():
+        write_whole(folder / name, text)
+    return Written(texts['every_epoch_on_test.md'], [folder / name for name in texts])
+
+
+def _known(found: Mapping[str, float]) -> list[tuple[str, str, str, float]]:
+    return [(key, name, rule, found[key]) for key, name, rule in VALUES if key in found]
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return '-' if math.isnan(value) else 'inf'
+    return f'{value:.4f}' if abs(value) < 10 else f'{value:.1f}'

@@ -1,0 +1,77 @@
+"""Outline, count and measure the cells in your own slides on the command line.
+
+    python -m tools.predict /path/to/my/slides
+    python -m tools.predict slide1.tif slide2.tif --run work_dirs/NAME --pixel-size 0.075
+
+What is written, and what the options are for: docs/predict.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cellkit.files.program import DONE, PARTLY, STOPPED, run_program
+from tools.predict import predict
+
+if TYPE_CHECKING:
+    from tools.predict.results import Results
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(
+        prog='predict', description='Outline, count and measure the cells in your own slides.'
+    )
+    add = result.add_argument
+    add('images', nargs='+', help='image files, a folder (with all below it) or a pattern')
+    add('--run', help='training run, work_dirs/NAME (default: the newest)')
+    add('--checkpoint', help="checkpoint file instead of a run's best one")
+    add('--config', help='config file (default: the one of the run or checkpoint)')
+    add('--out', help='folder of the results (default: predictions/RUN/IMAGES)')
+    scores = 'score from which a detection counts, 0 to 1 (default: as chosen on validation)'
+    add('--score-thr', type=float, help=scores)
+    larger = 'enlarge what the network sees: 2 if your cells are half as large as in training'
+    add('--scale', type=float, default=1.0, help=larger)
+    tiles = 'work in overlapping tiles of this many pixels: the size of the training images'
+    add('--tile', metavar='WIDTHxHEIGHT', help=tiles)
+    add('--pixel-size', type=float, metavar='UM', help='micrometres a pixel, for areas in um2')
+    add('--device', help='cpu, cuda, cuda:1 … (default: the GPU if there is one)')
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    options = vars(parser().parse_args(argv))
+    return run_program('predict', lambda: tell(predict(**options)), 'stopped; what is done is kept')
+
+
+def tell(results: Results) -> int:
+    """Print what was found; returns the exit status."""
+    for note in results.notes:
+        print(f'note: {note}.')
+    cells = sum(row['cells'] for row in results.counts)
+    at_border = sum(row['touching_border'] for row in results.counts)
+    print(
+        f'{len(results.counts)} of {len(results.slides)} images, {cells} cells, {at_border} of '
+        f'them at a border: {results.out} (overlays, labels, counts.csv, cells.csv, '
+        'predictions.json)'
+    )
+    if results.counts and not cells:
+        print(
+            'note: no cell was found; if yours measure other than those in training, try '
+            '--scale 2 or --scale 0.5, and --score-thr 0.3 shows what the model is unsure of.'
+        )
+    if results.problems:
+        print(f'predict: {len(results.problems)} images could not be done:', file=sys.stderr)
+        print('\n'.join(f'  {problem}' for problem in results.problems), file=sys.stderr)
+    if results.stopped:
+        print('predict: stopped; the tables hold what was done until then.', file=sys.stderr)
+        return STOPPED
+    return PARTLY if results.problems else DONE
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""Run a trained detector on a picture in memory, whole or in tiles."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmcv.image import rescale_size
+from mmcv.transforms import Compose
+from mmdet.utils import get_test_pipeline_cfg
+from mmengine.registry import init_default_scope
+
+from cellkit.errors import UserError
+from cellkit.rle import encode_crops
+from cellkit.tiles import Piece, merge_pieces, pieces_of, tile_windows
+from cellkit.visible import visible_cells
+from custom_modules.structures.detections import detections_of
+from tools.runs.model import build_model
+from tools.runs.run import Checkpoint
+
+
+class Segmentation(NamedTuple):
+    """The cells of one picture.
+
+    Attributes:
+        label_map: (H, W) int32, 0 background, 1..N; overlaps are resolved by score.
+        scores: (N,) float64, of labels 1..N.
+        resolution: Sides of one pixel of what the network saw, in pixels of the picture.
+        full: Whether the network gave as many detections as it may, so that cells may be missing.
+    """
+
+    label_map: np.ndarray
+    scores: np.ndarray
+    resolution: float
+    full: bool
+
+
+class Detector:
+    """A model and its test pipeline.
+
+    Args:
+        checkpoint: With the config of the training run.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …
+        score_thr: Detections with a lower score are left out.
+        scale: Enlarges what the network sees: 2 for cells half as large as in training.
+        tile: (height, width) of the tiles, pixels of the picture; None for whole pictures. A tile
+            is resized as a whole picture of this size would be, so all tiles have one scale.
+
+    Raises:
+        UserError: Weights of another model, or no resizing to scale in the test pipeline.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str,
+        score_thr: float,
+        scale: float = 1.0,
+        tile: tuple[int, int] | None = None,
+    ) -> None:
+        config = copy.deepcopy(checkpoint.config)
+        init_default_scope(config.get('default_scope', 'mmdet'))
+        self.score_thr, self.tile = score_thr, tile
+        self.pipeline = Compose(picture_pipeline(get_test_pipeline_cfg(config), scale, tile))
+        rcnn = config.model.get('test_cfg', {}).get('rcnn', {})
+        self.limit = rcnn.get('max_per_img')
+        if 'score_thr' in rcnn:
+            # Suppression goes down the scores, so nothing changes above; masks below cost time.
+            rcnn.score_thr = max(score_thr - 1e-4, 0.0)
+        self.model = build_model(config, checkpoint.weights, device)
+
+    def __call__(
+        self, picture: np.ndarray, progress: Callable[[Iterable], Iterable] = iter
+    ) -> Segmentation:
+        """Find the cells of a picture.
+
+        Args:
+            picture: (H, W, 3) uint8 BGR.
+            progress: Wraps the list of tiles, for a progress bar.
+        """
+        if self.tile is None:
+            return self.segment(picture)
+        size = picture.shape[:2]
+        overlap = min(self.tile) // 5
+        margin = max(overlap // 20, 2)
+        pieces: list[Piece] = []
+        full = False
+        for window in progress(tile_windows(size, self.tile, overlap)):
+            part = picture[window.y1 : window.y2, window.x1 : window.x2]
+            found = self.segment(np.ascontiguousarray(part))
+            pieces += pieces_of(found.label_map, found.scores, window, size, margin)
+            full |= found.full
+        cells = merge_pieces(pieces)
+        rles = encode_crops(
+            [c.mask for c in cells], [c.x for c in cells], [c.y for c in cells], *size
+        )
+        scores = np.array([c.score for c in cells], float)
+        label_map, kept = visible_cells(rles, scores, size)
+        return Segmentation(label_map, scores[kept], found.resolution, full)
+
+    @torch.no_grad()
+    def segment(self, picture: np.ndarray) -> Segmentation:
+        """Find the cells of a picture that the network sees whole: (H, W, 3) uint8 BGR."""
+        data = self.pipeline({'img': picture, 'img_id': 0})
+        sample = self.model.test_step({key: [value] for key, value in data.items()})[0]
+        predicted = sample.pred_instances
+        full = self.limit is not None and len(predicted) >= self.limit
+        above = predicted.scores.double() >= self.score_thr  # before masks are encoded: it is slow
+        rles, scores, _ = detections_of(predicted[above])
+        label_map, kept = visible_cells(rles, scores, picture.shape[:2])
+        factor = float(np.min(sample.metainfo.get('scale_factor', 1.0)))
+        return Segmentation(label_map, scores[kept], 1 / factor, full)
+
+
+def picture_pipeline(
+    steps: list[Mapping[str, Any]], scale: float = 1.0, tile: tuple[int, int] | None = None
+) -> list[dict[str, Any]]:
+    """A test pipeline for pictures in memory, without annotations.
+
+    Args:
+        steps: The config's test pipeline.
+        scale: Factor on the size to which it resizes.
+        tile: (height, width) of the tiles, pixels; everything is then resized by the factor that a
+            picture of this size gets, smaller ones too.
+
+    Raises:
+        UserError: A scale or tile was given, but there is no ``Resize`` with a ``scale``.
+    """
+    kept, resized = [], False
+    for step in copy.deepcopy(steps):
+        kind = getattr(step['type'], '__name__', step['type']).rsplit('.', 1)[-1]
+        if kind == 'LoadImageFromFile':
+            step['type'] = 'mmdet.LoadImageFromNDArray'
+        elif kind == 'FilterAnnotations' or (
+            kind.startswith('Load') and kind != 'LoadImageFromNDArray'
+        ):
+            continue
+        elif kind in ('Resize', 'FixScaleResize') and step.get('scale') is not None:
+            resized = True
+            sides = step.pop('scale')
+            sides = (sides, sides) if isinstance(sides, int) else sides
+            target = tuple(max(round(side * scale), 1) for side in sides)
+            if not tile:
+                step['scale'] = target
+            elif step.get('keep_ratio'):
+                step['scale_factor'] = rescale_size(tile[::-1], target, return_scale=True)[1]
+            else:
+                step['scale_factor'] = (target[0] / tile[1], target[1] / tile[0])
+        kept.append(step)
+    if not resized and (tile or scale != 1):
+        raise UserError(
+            "the config's test pipeline has no Resize with a scale: leave out --scale and --tile"
+        )
+    return kept

@@ -1,0 +1,70 @@
+"""The table of measured results, from the evaluations of runs; nothing in it is typed by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cellkit.errors import UserError
+from cellkit.files.writing import write_between_marks
+from tools.runs.log import read_training_log
+
+MARKS = 'results'
+COLUMNS = (
+    ('mask AP', 'coco/segm_mAP'),
+    ('AP50', 'coco/segm_mAP_50'),
+    ('Dice, pooled', 'pixel/dice_pooled'),
+    ('IoU, pooled', 'pixel/iou_pooled'),
+    ('F1 at IoU 0.5', 'instance/f1_50'),
+    ('count error', 'count/relative_error'),
+)
+HEADER = ['run', 'trained and tested on', *(name for name, _ in COLUMNS), 'training steps']
+
+
+def results_table(rows: Mapping[str, Path | str], into: Path | str | None = None) -> str:
+    """The Markdown table of evaluated runs.
+
+    Args:
+        rows: What each row is called, and the folder of its ``evaluation.json``.
+        into: Page that takes the table between its marks; None writes nothing.
+
+    Raises:
+        UserError: A run has not been evaluated, or the page lacks the marks.
+    """
+    text = markdown_table([row(name, Path(folder)) for name, folder in rows.items()])
+    if into is not None:
+        write_between_marks(Path(into), text, MARKS)
+    return text
+
+
+def row(name: str, folder: Path) -> list[str]:
+    """The cells of one row; time is that of the run that was evaluated.
+
+    Raises:
+        UserError: There is no evaluation.
+    """
+    file = folder / 'evaluation.json'
+    if not file.is_file():
+        raise UserError(f'{file} is not there: run `make evaluate RUN={folder}` first')
+    result = json.loads(file.read_text(encoding='utf-8'))
+    run = Path(result.get('run', folder))
+    minutes = read_training_log(run if run.is_dir() else folder).step_seconds / 60
+    cells = [f'`{folder.name}`', name, *cells_of(result['figures'])]
+    return [*cells, f'{minutes:.0f} min' if minutes else 'not measured']
+
+
+def cells_of(found: Mapping[str, float | None]) -> list[str]:
+    """The values of :data:`COLUMNS` as text."""
+    texts = []
+    for _, key in COLUMNS:
+        value = found.get(key)
+        form = '.1%' if key.startswith('count/') else '.3f'
+        texts.append('not measured' if value is None else format(value, form))
+    return texts
+
+
+def markdown_table(rows: Sequence[Sequence[str]], header: Sequence[str] = HEADER) -> str:
+    """Markdown table of the rows."""
+    lines = [header, ['---'] * len(header), *rows]
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)

@@ -1,0 +1,1 @@
+"""What the programs share: a run on disk, its log, its model, its predictions."""

@@ -1,0 +1,1 @@
+"""Stain normalisation of whole data sets: the cache, the table and the figure of the methods."""

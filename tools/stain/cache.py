@@ -1,0 +1,128 @@
+"""Normalise the images of a prepared data set once, instead of in every epoch."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import cv2
+from tqdm.auto import tqdm
+
+from cellkit.errors import UserError
+from cellkit.files.pictures import read_image
+from cellkit.files.prepared import PARTS, STAIN_REFERENCE, annotation_file
+from cellkit.files.stain_states import load_state
+from cellkit.files.writing import sha256_of, write_json, write_whole
+from cellkit.stain import StainNormalizer
+from data_prep.cores import usable_cores
+
+MANIFEST = 'stain_cache.json'
+
+
+def cache_stain(
+    data_root: Path,
+    out: Path,
+    method: str,
+    reference: Path | None = None,
+    strength: float = 1.0,
+    workers: int | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Write a prepared data set whose images are normalised.
+
+    The new folder is a data set of its own, with PNG images, for the plain configuration. A run
+    that was stopped goes on where it stopped. ``stain_cache.json`` in it keeps what is returned.
+
+    Args:
+        data_root: Prepared data set.
+        out: Folder to make, or to go on with.
+        method: ``"reinhard"``, ``"macenko"`` or ``"vahadane"``.
+        reference: JSON file of the reference; by default the one in ``data_root``.
+        strength: 0 to 1.
+        workers: Images handled at once; by default as many as cores.
+
+    Returns:
+        What became of each image, by its new file name: ``applied``, ``reason``, ``strength``,
+        and ``ssim``, ``contrast`` and ``entropy`` where the guard measured them.
+
+    Raises:
+        UserError: If the data set can't be read or ``out`` holds something else.
+    """
+    annotations = {part: _read_json(annotation_file(data_root, part)) for part in PARTS}
+    reference = reference or data_root / STAIN_REFERENCE
+    try:
+        normalizer = StainNormalizer(method, strength, state=load_state(reference, method))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    digest = sha256_of(reference)
+    settings = {'method': method, 'strength': strength, 'reference_sha256': digest}
+    notes = _earlier_notes(out, settings)
+
+    renamed = {}
+    for content in annotations.values():
+        for image in content['images']:
+            old = image['file_name']
+            image['file_name'] = renamed[old] = str(PurePosixPath(old).with_suffix('.png'))
+    if len(set(renamed.values())) < len(renamed):
+        raise UserError(f'{data_root}: two images differ in their extension only; rename one')
+    missing = {
+        old: new
+        for old, new in renamed.items()
+        if new not in notes or not (out / 'images' / new).is_file()
+    }
+
+    def work(old: str) -> dict[str, Any]:
+        target = out / 'images' / missing[old]
+        return _normalise(normalizer, data_root / 'images' / old, target)
+
+    write_json(out / MANIFEST, {'settings': settings, 'images': notes})
+    try:
+        with ThreadPoolExecutor(workers or usable_cores()) as pool:
+            try:
+                found = tqdm(pool.map(work, missing), method, len(missing), disable=None)
+                for new, note in zip(missing.values(), found, strict=True):
+                    notes[new] = note
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    finally:
+        write_json(out / MANIFEST, {'settings': settings, 'images': notes})
+    for part, content in annotations.items():
+        write_json(annotation_file(out, part), content)
+    return notes
+
+
+def _normalise(normalizer: StainNormalizer, source: Path, target: Path) -> dict[str, Any]:
+    result = normalizer.transform(read_image(source), 'bgr')
+    _, encoded = cv2.imencode('.png', result.image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    write_whole(target, encoded.tobytes())
+    note = {'applied': result.applied, 'reason': result.reason, 'strength': result.strength}
+    if result.quality is not None:
+        note |= {k: round(v, 4) for k, v in asdict(result.quality).items()}
+    return note
+
+
+def _earlier_notes(out: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Notes of an earlier run with the same settings."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return {}
+    if not (out / MANIFEST).is_file():
+        raise UserError(f'{out}: is no stain cache; name another folder with --out')
+    content = _read_json(out / MANIFEST)
+    if content.get('settings') != settings:
+        raise UserError(
+            f'{out}: holds images of another method, strength or reference; '
+            'name another folder with --out or remove this one'
+        )
+    return content['images']
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{file}: can't be read ({error}); prepare the data set with `make prepare`"
+        ) from error

@@ -1,0 +1,105 @@
+"""Training: one run from a config and changes to it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cellkit.errors import UserError
+from cellkit.files.program import quiet
+from tools.train.pick import pick_config
+
+
+def train(
+    config: Path | str | None = None,
+    overrides: Mapping[str, Any] | Sequence[str] = (),
+    *,
+    work_dir: Path | str | None = None,
+    resume: bool | Path | str = False,
+    gpus: int = 1,
+) -> Path:
+    """Train as ``mim train mmdet CONFIG`` does, in this process.
+
+    Args:
+        config: Config file; the one that fits the machine and the data when None.
+        overrides: Values by dotted key, or ``KEY=VALUE`` texts.
+        work_dir: The run folder; ``work_dirs/CONFIG`` when None.
+        resume: Go on from the run's last checkpoint, or from the one named.
+        gpus: With more than one, mim starts a process for each; the overrides must be texts then.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        UserError: Config, settings, data or weights can't be used.
+    """
+    if config is None:
+        config, reason = pick_config()
+        print(f'Training {config}: {reason} (CONFIG=… picks another).', flush=True)
+    config = Path(config)
+    if not config.is_file():
+        near = ', '.join(sorted(file.name for file in config.parent.glob('*.py')))
+        raise UserError(
+            f'{config}: there is no such config'
+            + (f'; {config.parent} has {near}' if near else '; give the path of a .py file')
+        )
+    if gpus > 1:
+        return _with_mim(config, overrides, work_dir, resume, gpus)
+    with quiet():  # late: it takes seconds, --help shouldn't
+        from mmdet.utils import setup_cache_size_limit_of_dynamo
+        from mmengine.config import Config
+        from mmengine.registry import RUNNERS
+        from mmengine.runner import Runner
+
+        import custom_modules  # noqa: F401 - registers
+        from tools.runs.overrides import parse_overrides
+    setup_cache_size_limit_of_dynamo()
+    with quiet():
+        cfg = Config.fromfile(config)
+    try:
+        cfg.merge_from_dict(parse_overrides(overrides))
+    except (KeyError, TypeError, AssertionError) as error:
+        raise UserError(f"a setting can't be changed: {error}") from error
+    if work_dir is not None:
+        cfg.work_dir = str(work_dir)
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(_default_folder(config))
+    if resume:
+        cfg.resume = True
+        cfg.load_from = None if resume is True else str(resume)
+    cfg.launcher = 'none'
+    try:
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        runner.train()
+    except SystemExit as error:  # what StrictRunner has to say to a person
+        if isinstance(error.code, str):
+            raise UserError(error.code.rstrip('.')) from error
+        raise
+    return Path(runner.work_dir)
+
+
+def _default_folder(config: Path) -> Path:
+    return Path('work_dirs') / config.stem
+
+
+def _with_mim(
+    config: Path,
+    overrides: Mapping[str, Any] | Sequence[str],
+    work_dir: Path | str | None,
+    resume: bool | Path | str,
+    gpus: int,
+) -> Path:
+    """Hand over to mim, whose launcher starts a process for each GPU."""
+    if isinstance(overrides, Mapping):
+        raise UserError('on several GPUs give the overrides as KEY=VALUE texts')
+    command = ['train', 'mmdet', str(config), '--launcher', 'pytorch', '--gpus', str(gpus)]
+    command += ['--work-dir', str(work_dir)] if work_dir is not None else []
+    command += ['--resume', *([] if resume is True else [str(resume)])] if resume else []
+    command += ['--cfg-options', *overrides] if overrides else []
+    done = subprocess.run([sys.executable, '-m', 'tools.train.run_mim', *command])
+    if done.returncode:
+        raise UserError(f'training {config} ended with status {done.returncode}; see above')
+    return Path(work_dir or _default_folder(config))
