@@ -12,15 +12,12 @@ from data_prep.convert import Converted
 def coco_dict(
     converted: Sequence[Converted], image_ids: Mapping[str, int], info: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Build the COCO dictionary of some images.
+    """Build the COCO dictionary of some images, in their order; ids of annotations start at 1.
 
     Args:
-        converted: Images in the order in which they are written.
-        image_ids: Id of each image file.
-        info: What goes into ``info``; nothing that changes from run to run.
-
-    Returns:
-        ``info``, ``images``, ``annotations`` (ids from 1) and ``categories`` (ids from 1).
+        converted: The images.
+        image_ids: Id by image file.
+        info: Nothing that changes from run to run.
     """
     images, annotations = [], []
     for item in converted:

@@ -27,16 +27,7 @@ def choose(items: Sequence[Converted], count: int) -> list[Converted]:
 
 
 def contact_sheet(data: Path, parts: Mapping[str, Sequence[Converted]], title: str) -> bytes:
-    """Draw the contact sheet.
-
-    Args:
-        data: Folder that holds train and test.
-        parts: Images of train, val and test; up to 8, 4 and 4 of them are drawn.
-        title: Of the page.
-
-    Returns:
-        The page as PNG.
-    """
+    """Draw some images of each part, which lie in ``data``; returns the page as PNG."""
     tiles = []
     for name, items in parts.items():
         for item in choose(items, PER_PART[name]):

@@ -67,13 +67,10 @@ def convert_pair(
     """Convert one pair, or say what is wrong with its files.
 
     Args:
-        data: Folder that holds train and test.
+        data: Folder that the pair's paths are relative to.
         pair: Image and mask.
-        rule: Instance rule.
+        rule: How the mask becomes cells.
         allow_grey: Cut grey values in the mask at the threshold.
-
-    Returns:
-        The converted pair, or at least one problem.
     """
     as_mask = partial(decode_mask, threshold=rule.threshold, allow_grey=allow_grey)
     read, problems = [], []

@@ -27,7 +27,7 @@ def in_processes(
     """``map(function, items)`` over processes, or in this one where a second is not worth it.
 
     Args:
-        function: Can be pickled, like its results.
+        function: Can be pickled, like its items and results.
         items: What it is called with.
         workers: Processes; as many as usable cores when None.
         each: Number of items that is worth a process.

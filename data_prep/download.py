@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from cellkit.errors import UserError
@@ -39,15 +40,10 @@ def downloaded() -> Path | None:
     return None
 
 
-def find_dataset(root: Path, depth: int = 3) -> Path | None:
-    """The folder at or up to `depth` levels below `root` that holds the data set, or None."""
-    level = [root]
-    for _ in range(depth + 1):
-        for folder in level:
-            if is_dataset(folder):
-                return folder
-        level = [child for folder in level for child in sorted(folder.iterdir()) if child.is_dir()]
-    return None
+def find_dataset(root: Path) -> Path | None:
+    """The folder at or up to three levels below `root` that holds the data set, or None."""
+    below = [sorted(root.glob(level)) for level in ('*', '*/*', '*/*/*')]
+    return next((folder for folder in chain([root], *below) if is_dataset(folder)), None)
 
 
 def by_hand(out: Path) -> str:

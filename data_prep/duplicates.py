@@ -21,7 +21,7 @@ from scipy import fft
 from tqdm.auto import tqdm
 
 SIDE = 48
-"""Height and width of the thumbnails, pixels."""
+"""Height and width of the thumbnails, which are uint8; pixels."""
 
 CORRELATION = 0.35
 """Least correlation of two images that show the same field."""
@@ -33,22 +33,12 @@ _CHUNK = 32  # spectra at a time, so that they stay in the processor's cache
 
 
 def thumbnail(grey: np.ndarray) -> np.ndarray:
-    """Shrink a grey image to a square, so that turning it commutes with shrinking.
-
-    Args:
-        grey: ``(H, W)`` uint8.
-
-    Returns:
-        ``(SIDE, SIDE)`` uint8, area average.
-    """
+    """Shrink ``(H, W)`` uint8 to a square, so that turning it commutes with shrinking."""
     return cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
 def perceptual_hash(thumb: np.ndarray) -> np.ndarray:
     """Hash a thumbnail by its low frequencies (pHash, Zauner 2010).
-
-    Args:
-        thumb: ``(SIDE, SIDE)`` uint8.
 
     Returns:
         ``(63,)`` bool: the 8x8 lowest DCT coefficients without the mean, against their median.
@@ -59,9 +49,6 @@ def perceptual_hash(thumb: np.ndarray) -> np.ndarray:
 
 def spectrum(thumb: np.ndarray) -> np.ndarray:
     """Spectrum of a thumbnail without uneven light, which all images of a microscope share.
-
-    Args:
-        thumb: ``(SIDE, SIDE)`` uint8.
 
     Returns:
         ``(SIDE, SIDE // 2 + 1)`` complex64 of a picture with norm 1; zeros when it is flat.
@@ -76,15 +63,7 @@ def spectrum(thumb: np.ndarray) -> np.ndarray:
 
 
 def best_correlations(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Greatest correlation over all circular shifts.
-
-    Args:
-        one: Spectrum ``(SIDE, SIDE // 2 + 1)``.
-        others: N spectra.
-
-    Returns:
-        ``(N,)`` float32, at most 1.
-    """
+    """Greatest correlation, at most 1, of one spectrum with each of N over all circular shifts."""
     parts = [
         fft.irfft2(one * others[k : k + _CHUNK].conj(), s=(SIDE, SIDE)).max((1, 2))
         for k in range(0, len(others), _CHUNK)
@@ -93,10 +72,7 @@ def best_correlations(one: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def near_duplicates(thumbs: Sequence[np.ndarray]) -> list[tuple[int, int, float]]:
-    """List the pairs of images that show the same field; about 10 µs a pair.
-
-    Args:
-        thumbs: N thumbnails ``(SIDE, SIDE)`` uint8.
+    """List the pairs of thumbnails that show the same field; about 10 µs a pair.
 
     Returns:
         ``(i, j, correlation)`` with ``i < j``, ascending.

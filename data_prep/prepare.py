@@ -36,7 +36,7 @@ from data_prep.coco import coco_dict
 from data_prep.contact_sheet import contact_sheet
 from data_prep.convert import Converted, InstanceRule, convert_pair
 from data_prep.cores import in_processes
-from data_prep.demo import write_demo_set
+from data_prep.demo import DEMO_SET, write_demo_set
 from data_prep.download import DOWNLOADED, downloaded
 from data_prep.duplicates import groups, near_duplicates
 from data_prep.output import input_fingerprint, is_fresh, link_images, replacing, write_stamp
@@ -45,8 +45,9 @@ from data_prep.report import build_report, report_page
 from data_prep.split import split_groups
 from data_prep.stain_reference import PICTURE, chosen_image, is_chosen, write_stain_reference
 
-DEMO = Path('data/demo_smears')
 REPORT = 'report/report.json'
+
+Parts = dict[str, list[Converted]]
 
 
 class Prepared(NamedTuple):
@@ -198,15 +199,15 @@ def _read(file: Path) -> dict[str, Any]:
 def _make_demo_set(workers: int | None) -> Path:
     print(
         f'There is no data at {DOWNLOADED} and --data names none, so this goes on with synthetic '
-        f'demo smears in {DEMO}. For real ones: `make download`, or `make prepare DATA="/path/BCCD '
-        'Dataset with mask"`.'
+        f'demo smears in {DEMO_SET}. For real ones: `make download`, or '
+        '`make prepare DATA="/path/BCCD Dataset with mask"`.'
     )
-    return write_demo_set(DEMO, workers=workers)
+    return write_demo_set(DEMO_SET, workers=workers)
 
 
 def _split(
     converted: Sequence[Converted], val_fraction: float, seed: int, problems: Sequence[Problem]
-) -> tuple[dict[str, list[Converted]], list[dict[str, Any]]]:
+) -> tuple[Parts, list[dict[str, Any]]]:
     """Split into train, val and test, near-duplicates on one side; also list those."""
     same = near_duplicates([item.thumbnail for item in converted])
     train = [k for k, item in enumerate(converted) if item.pair.part == 'train']
@@ -226,7 +227,7 @@ def _split(
         )
     val = set(split_groups(named, val_fraction, seed)[1])
     names = [
-        item.pair.part if item.pair.part == 'test' or item.pair.stem not in val else 'val'
+        'val' if item.pair.part == 'train' and item.pair.stem in val else item.pair.part
         for item in converted
     ]
     parts = {
@@ -252,16 +253,11 @@ def _data_fingerprint(converted: Sequence[Converted]) -> str:
     return f'sha256:{digest.hexdigest()}'
 
 
-def _write(
-    folder: Path,
-    data: Path,
-    parts: dict[str, list[Converted]],
-    settings: dict[str, Any],
-    report: dict[str, Any],
-) -> None:
+def _write(folder: Path, data: Path, parts: Parts, settings: dict, report: dict) -> None:
     """Write annotations, split.json and the report."""
     files = {name: [item.pair.image for item in items] for name, items in parts.items()}
-    image_ids = {image: k for k, image in enumerate(sorted(sum(files.values(), [])), start=1)}
+    every = sorted(image for images in files.values() for image in images)
+    image_ids = {image: k for k, image in enumerate(every, start=1)}
     for name, items in parts.items():
         info = {'description': f'Blood cells in smear images, {name} part', **settings}
         write_json(annotation_file(folder, name), coco_dict(items, image_ids, info))
@@ -285,9 +281,8 @@ def _stain_reference(out: Path, workers: int | None) -> tuple[Path | None, str]:
             return out / STAIN_REFERENCE, ''
         file = write_stain_reference(out, workers)
     except UserError as error:
-        return None, (
-            f"No stain reference, so configs that normalise stain can't be used: {error}."
-        )
+        consequence = "so configs that normalise stain can't be used"
+        return None, f'No stain reference, {consequence}: {error}.'
     except OSError as error:
         return None, f"No stain reference: {error.filename} can't be written ({error.strerror})."
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ def build_report(
     skipped: Sequence[Problem],
     ignored: Sequence[str],
 ) -> dict[str, Any]:
-    """Collect the numbers of a data set.
+    """Collect the numbers of a data set, for JSON.
 
     Args:
         parts: Images of train, val and test.
@@ -28,9 +28,6 @@ def build_report(
         duplicates: Near-duplicates, ``{"images": [a, b], "parts": [p, q], "correlation"}``.
         skipped: Bad input that was left out.
         ignored: Files that are no pictures.
-
-    Returns:
-        A dictionary for JSON.
     """
     across = [d for d in duplicates if 'test' in d['parts'] and set(d['parts']) != {'test'}]
     return {

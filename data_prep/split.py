@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import chain
 
 TOLERANCE = 0.02
 
@@ -26,7 +27,11 @@ def split_groups(
         The names of the first and of the second side, sorted. Where there are two groups or more,
         neither side is empty.
     """
-    ordered = sorted((sorted(group) for group in groups), key=lambda group: _key(seed, group[0]))
+
+    def key(group: list[str]) -> str:
+        return hashlib.sha256(f'{seed}:{group[0]}'.encode()).hexdigest()
+
+    ordered = sorted(map(sorted, groups), key=key)
     total = sum(len(group) for group in ordered)
     wanted = fraction * total
     first: list[list[str]] = []
@@ -42,12 +47,4 @@ def split_groups(
     for empty, full in ((first, second), (second, first)):
         if not empty and len(full) > 1:
             empty.append(full.pop(full.index(min(full, key=len))))
-    return _flat(first), _flat(second)
-
-
-def _key(seed: int, name: str) -> str:
-    return hashlib.sha256(f'{seed}:{name}'.encode()).hexdigest()
-
-
-def _flat(groups: list[list[str]]) -> list[str]:
-    return sorted(name for group in groups for name in group)
+    return sorted(chain.from_iterable(first)), sorted(chain.from_iterable(second))

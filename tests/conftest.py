@@ -22,7 +22,7 @@ def sample() -> Path:
 @pytest.fixture(scope='session')
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared data set of six small synthetic smears (240x320)."""
-    from data_prep.demo.smears import write_demo_set
+    from data_prep.demo import write_demo_set
     from data_prep.prepare import prepare
 
     folder = tmp_path_factory.mktemp('tiny')

@@ -36,17 +36,10 @@ def read_bytes(data: Path, file: str) -> bytes:
 
 
 def check_file(content: bytes, file: str) -> int:
-    """Check that a picture file is whole.
-
-    Args:
-        content: The file's bytes.
-        file: Its name, for the message.
-
-    Returns:
-        The EXIF orientation, 1 (upright) to 8.
+    """Check that a picture file is whole; returns its EXIF orientation, 1 (upright) to 8.
 
     Raises:
-        BadFile: The file is truncated, damaged or no picture.
+        BadFile: The file is truncated or damaged.
     """
     try:
         with Image.open(io.BytesIO(content)) as picture:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-__all__ = ['demo_smear', 'write_demo_set']
+__all__ = ['DEMO_SET', 'demo_smear', 'write_demo_set']
+
+DEMO_SET = Path('data/demo_smears')
+"""Where the set goes by default."""
 
 
 def __getattr__(name: str) -> Any:

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cellkit.files.program import run_program
+from data_prep.demo import DEMO_SET
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog='demo', description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add('--out', type=Path, default=Path('data/demo_smears'), help='folder to write')
+    add('--out', type=Path, default=DEMO_SET, help='folder to write')
     add('--train', type=int, default=24, help='training images')
     add('--test', type=int, default=6, help='test images')
     add('--seed', type=int, default=0)

@@ -8,10 +8,11 @@ machines then vanish when the finished picture is rounded to 8 bits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 _ANGLES = 720
 _PURPLE = np.array([0.75, 1.55, 0.55])  # chromatin under Giemsa: takes green first
@@ -36,41 +37,26 @@ class Edge:
 
 @dataclass
 class Patch:
-    """A window of the smear.
+    """A window of the smear, with coordinates of the one thing in it.
 
     Attributes:
         y: Row of the window's first line on the canvas; may be negative.
         x: Column of the window's first pixel; may be negative.
-        density: (h, w, 3) optical density (natural logarithm, RGB order).
+        along: (h, w) coordinate along the thing's long axis, in radii.
+        across: (h, w) coordinate across it, in radii.
         depth: (h, w) signed distance to the outline in pixels, positive inside.
+        density: (h, w, 3) optical density (natural logarithm, RGB order); None until it is drawn.
     """
 
     y: int
     x: int
-    density: np.ndarray
+    along: np.ndarray
+    across: np.ndarray
     depth: np.ndarray
+    density: np.ndarray | None = None
 
 
-@dataclass
-class _Frame:
-    """Coordinates of a window around a cell.
-
-    Attributes:
-        y0: Row of the window's first line on the canvas.
-        x0: Column of the window's first pixel.
-        x: (h, w) coordinate along the long axis, in radii.
-        y: (h, w) coordinate across it, in radii.
-        depth: (h, w) signed distance to the outline in pixels, positive inside.
-    """
-
-    y0: int
-    x0: int
-    x: np.ndarray
-    y: np.ndarray
-    depth: np.ndarray
-
-
-def _outline(rng: np.random.Generator, kind: str, roughness: float) -> np.ndarray:
+def _outline(rng: Generator, kind: str, roughness: float) -> np.ndarray:
     """Relative radius at `_ANGLES` equal steps around the cell, mean near 1."""
     theta = np.linspace(0.0, 2 * np.pi, _ANGLES, endpoint=False)
     radius = np.ones(_ANGLES)
@@ -99,15 +85,15 @@ def _outline(rng: np.random.Generator, kind: str, roughness: float) -> np.ndarra
     return np.clip(radius, 0.35, 2.0)
 
 
-def _frame(
-    rng: np.random.Generator,
+def _window(
+    rng: Generator,
     centre: tuple[float, float],
     radius: float,
     kind: str,
     roughness: float = 0.05,
     aspect: float = 1.0,
     margin: float = 4.0,
-) -> _Frame:
+) -> Patch:
     """Window around one outline; `centre` is (y, x), `aspect` the long over the short axis."""
     outline = _outline(rng, kind, roughness)
     bend = rng.uniform(0.2, 0.4) if kind == 'sickle' else 0.0
@@ -136,7 +122,7 @@ def _frame(
     if aspect > 1:  # stretched coordinates overstate the distance along the short axis
         direction = np.hypot(along / long, across / short) / np.maximum(rho, 1e-9)
         depth = depth / np.maximum(direction, 1 / long)  # never less, but at the very centre
-    return _Frame(y0, x0, along, across, depth)
+    return Patch(y0, x0, along, across, depth)
 
 
 def _coverage(depth: np.ndarray, soft: float) -> np.ndarray:
@@ -145,68 +131,62 @@ def _coverage(depth: np.ndarray, soft: float) -> np.ndarray:
     return step * step * (3 - 2 * step)
 
 
-def _spots(frame: _Frame, spots: np.ndarray) -> np.ndarray:
+def _spots(patch: Patch, spots: np.ndarray) -> np.ndarray:
     """Sum of round bumps; `spots` is (n, 4): x, y, radius (relative to the cell's), height."""
-    total = np.zeros_like(frame.x)
+    total = np.zeros_like(patch.along)
     for x, y, radius, height in spots:
-        square = ((frame.x - x) ** 2 + (frame.y - y) ** 2) / radius**2
+        square = ((patch.along - x) ** 2 + (patch.across - y) ** 2) / radius**2
         near = square < 9.0
         total[near] += height * np.exp(-square[near])
     return total
 
 
-def _inside(rng: np.random.Generator, count: int, reach: float) -> np.ndarray:
+def _inside(rng: Generator, count: int, reach: float) -> np.ndarray:
     """`count` random points (x, y) of a disc of radius `reach`."""
     rho, theta = reach * np.sqrt(rng.random(count)), rng.uniform(0, 2 * np.pi, count)
     return np.stack([rho * np.cos(theta), rho * np.sin(theta)], axis=1)
 
 
 def _scatter(
-    rng: np.random.Generator,
-    count: int,
-    reach: float,
-    size: tuple[float, float],
-    height: tuple[float, float],
+    rng: Generator, count: int, reach: float, size: tuple[float, float], height: tuple[float, float]
 ) -> np.ndarray:
     return np.column_stack(
         [_inside(rng, count, reach), rng.uniform(*size, count), rng.uniform(*height, count)]
     )
 
 
-def _thickness(
-    rng: np.random.Generator, frame: _Frame, kind: str, pallor: float, bevel: float
-) -> np.ndarray:
+def _thickness(rng: Generator, patch: Patch, kind: str, pallor: float, bevel: float) -> np.ndarray:
     """Relative thickness of a red cell: 1 within the rim, `1 - pallor` in the pale centre."""
-    slope = 1 - np.clip(frame.depth / bevel, 0.0, 1.0)
+    slope = 1 - np.clip(patch.depth / bevel, 0.0, 1.0)
     body = 1 - rng.uniform(0.6, 0.9) * slope**2
     ox, oy = rng.normal(0.0, 0.09, 2)
     wide, narrow = rng.uniform(0.38, 0.68), 1.0
     if kind == 'stoma':
         wide, narrow = rng.uniform(0.45, 0.65), rng.uniform(0.3, 0.55)
     turn = rng.uniform(0, np.pi)
-    px = np.cos(turn) * (frame.x - ox) + np.sin(turn) * (frame.y - oy)
-    py = -np.sin(turn) * (frame.x - ox) + np.cos(turn) * (frame.y - oy)
+    px = np.cos(turn) * (patch.along - ox) + np.sin(turn) * (patch.across - oy)
+    py = -np.sin(turn) * (patch.along - ox) + np.cos(turn) * (patch.across - oy)
     steep = rng.uniform(0.8, 2.2)
     dent = np.exp(-(((px / wide) ** 2 + (py / (wide * narrow)) ** 2) ** steep))
     if kind != 'burr':
         body = body * (1 - pallor * dent)
     if kind == 'target':
-        body = body + 0.45 * pallor * np.exp(-(frame.x**2 + frame.y**2) / 0.03)
+        body = body + 0.45 * pallor * np.exp(-(patch.along**2 + patch.across**2) / 0.03)
     if kind == 'burr':
         body = body * (1 - 0.5 * pallor * dent)
         bumps = _scatter(rng, int(rng.integers(8, 22)), 0.85, (0.08, 0.16), (0.1, 0.6))
         gaps = _scatter(rng, int(rng.integers(3, 12)), 0.65, (0.06, 0.16), (0.3, 0.9))
-        body = body * 0.85 + _spots(frame, bumps) - pallor * _spots(frame, gaps)
+        body = body * 0.85 + _spots(patch, bumps) - pallor * _spots(patch, gaps)
         body = np.clip(body, 0.15, 1.5)
     if kind == 'fold':
         at = np.abs(px + 0.3 * py**2)
         body = body * (1 - 0.5 * np.exp(-((at / 0.08) ** 2))) + 0.25 * (px > 0)
     lean = rng.normal(0.0, 0.1, 2)
-    return body * (1 + lean[0] * frame.x + lean[1] * frame.y)
+    return body * (1 + lean[0] * patch.along + lean[1] * patch.across)
 
 
 def red_cell(
-    rng: np.random.Generator,
+    rng: Generator,
     centre: tuple[float, float],
     radius: float,
     kind: str,
@@ -229,30 +209,30 @@ def red_cell(
     """
     aspect = 1 + abs(rng.normal(0.0, 0.13))
     roughness = 0.03 + 0.06 * rng.random()
-    frame = _frame(rng, centre, radius, kind, roughness, aspect, margin=4 + 4 * edge.soft)
-    cover = _coverage(frame.depth, edge.soft)
+    patch = _window(rng, centre, radius, kind, roughness, aspect, margin=4 + 4 * edge.soft)
+    cover = _coverage(patch.depth, edge.soft)
     if parasite in ('trophozoite', 'schizont', 'gametocyte'):
-        body = 0.6 + 0.3 * _thickness(rng, frame, 'disc', 0.2, edge.bevel)
+        body = 0.6 + 0.3 * _thickness(rng, patch, 'disc', 0.2, edge.bevel)
         stain = stain * rng.uniform(0.35, 0.75) + _PINK * rng.uniform(0.1, 0.35)
     else:
-        body = _thickness(rng, frame, kind, pallor, edge.bevel)
+        body = _thickness(rng, patch, kind, pallor, edge.bevel)
     density = (cover * body)[..., None] * stain
     if edge.glow:
-        line = edge.glow * np.exp(-((frame.depth / edge.soft + 2.5) ** 2) / 4)
+        line = edge.glow * np.exp(-((patch.depth / edge.soft + 2.5) ** 2) / 4)
         density -= line[..., None] * (stain / stain.max())
     if parasite:
-        density += cover[..., None] * _parasite(rng, frame, parasite)
-    return Patch(frame.y0, frame.x0, density, frame.depth)
+        density += cover[..., None] * _parasite(rng, patch, parasite)
+    return replace(patch, density=density)
 
 
-def _parasite(rng: np.random.Generator, frame: _Frame, stage: str) -> np.ndarray:
+def _parasite(rng: Generator, patch: Patch, stage: str) -> np.ndarray:
     """(h, w, 3) optical density that a parasite adds to its cell."""
     if stage == 'ring':
         (cx, cy), size = _inside(rng, 1, 0.45)[0], rng.uniform(0.16, 0.28)
-        rho = np.hypot(frame.x - cx, frame.y - cy)
+        rho = np.hypot(patch.along - cx, patch.across - cy)
         circle = 0.5 * np.exp(-(((rho - size) / 0.05) ** 2))
         at = rng.uniform(0, 2 * np.pi)
-        dot = _spots(frame, np.array([[cx + size * np.cos(at), cy + size * np.sin(at), 0.08, 1.3]]))
+        dot = _spots(patch, np.array([[cx + size * np.cos(at), cy + size * np.sin(at), 0.08, 1.3]]))
         return (circle + dot)[..., None] * _PURPLE
     if stage == 'schizont':
         dots = _scatter(rng, int(rng.integers(8, 17)), 0.7, (0.09, 0.14), (0.7, 1.2))
@@ -267,59 +247,50 @@ def _parasite(rng: np.random.Generator, frame: _Frame, stage: str) -> np.ndarray
         dots = _scatter(rng, int(rng.integers(4, 9)), 0.35, (0.14, 0.3), (0.3, 0.7))
         dots[:, :2] += at
         pigment = _scatter(rng, int(rng.integers(8, 30)), 0.85, (0.025, 0.06), (0.2, 0.8))
-    violet = _spots(frame, dots)[..., None] * _PURPLE
-    return violet + _spots(frame, pigment)[..., None] * (0.5 * _BROWN + 0.5 * _PURPLE)
+    violet = _spots(patch, dots)[..., None] * _PURPLE
+    return violet + _spots(patch, pigment)[..., None] * (0.5 * _BROWN + 0.5 * _PURPLE)
 
 
 def white_cell(
-    rng: np.random.Generator, centre: tuple[float, float], radius: float, soft: float = 1.0
+    rng: Generator, centre: tuple[float, float], radius: float, soft: float = 1.0
 ) -> Patch:
     """One white cell: pale granular cytoplasm and a dark, often lobed nucleus."""
-    frame = _frame(rng, centre, radius, 'disc', 0.07, 1 + 0.3 * rng.random(), margin=3 + 2 * soft)
-    cover = _coverage(frame.depth, soft)
-    grains = _spots(frame, _scatter(rng, 60, 0.95, (0.03, 0.07), (0.05, 0.25)))
+    patch = _window(rng, centre, radius, 'disc', 0.07, 1 + 0.3 * rng.random(), margin=3 + 2 * soft)
+    cover = _coverage(patch.depth, soft)
+    grains = _spots(patch, _scatter(rng, 60, 0.95, (0.03, 0.07), (0.05, 0.25)))
     tint = np.array([0.45, 0.75, 0.2]) * rng.uniform(0.7, 1.3, 3)
     lobes = int(rng.integers(1, 5))
     size = (0.5, 0.7) if lobes == 1 else (0.25, 0.38)
-    nucleus = _spots(frame, _scatter(rng, lobes, 0.15 if lobes == 1 else 0.5, size, (1.2, 1.8)))
+    nucleus = _spots(patch, _scatter(rng, lobes, 0.15 if lobes == 1 else 0.5, size, (1.2, 1.8)))
     nucleus = np.minimum(nucleus, 0.9) * (1 + 0.6 * grains)
     density = (0.6 + 0.8 * grains)[..., None] * tint + 1.3 * nucleus[..., None] * _PURPLE
-    return Patch(frame.y0, frame.x0, cover[..., None] * density, frame.depth)
+    return replace(patch, density=cover[..., None] * density)
 
 
-def platelet(rng: np.random.Generator, centre: tuple[float, float], radius: float) -> Patch:
+def platelet(rng: Generator, centre: tuple[float, float], radius: float) -> Patch:
     """A platelet: a small granular pink to violet body. It is not a cell in the masks."""
-    frame = _frame(rng, centre, radius, 'disc', 0.18, 1 + 0.6 * rng.random())
-    grains = _spots(frame, _scatter(rng, 12, 0.7, (0.12, 0.28), (0.2, 0.6)))
-    cover = _coverage(frame.depth, 2.0)
+    patch = _window(rng, centre, radius, 'disc', 0.18, 1 + 0.6 * rng.random())
+    grains = _spots(patch, _scatter(rng, 12, 0.7, (0.12, 0.28), (0.2, 0.6)))
+    cover = _coverage(patch.depth, 2.0)
     colour = _PINK + (_PURPLE - _PINK) * rng.random()
-    return Patch(
-        frame.y0,
-        frame.x0,
-        (cover * (0.35 + grains))[..., None] * colour * rng.uniform(0.6, 1.0),
-        frame.depth,
+    return replace(
+        patch, density=(cover * (0.35 + grains))[..., None] * colour * rng.uniform(0.6, 1.0)
     )
 
 
-def debris(
-    rng: np.random.Generator, centre: tuple[float, float], radius: float, stain: np.ndarray
-) -> Patch:
+def debris(rng: Generator, centre: tuple[float, float], radius: float, stain: np.ndarray) -> Patch:
     """Dirt: a dark speck, a crumb of stain or a pale smudge, whichever the generator draws."""
     sort = rng.random()
     colour = stain * rng.uniform(0.6, 1.4) if sort < 0.5 else _PURPLE * rng.uniform(0.5, 1.1)
     if sort > 0.8:
         colour = np.full(3, rng.uniform(0.5, 1.5))
-    frame = _frame(rng, centre, radius, 'bitten', 0.25, 1 + 1.5 * rng.random())
+    patch = _window(rng, centre, radius, 'bitten', 0.25, 1 + 1.5 * rng.random())
     soft = rng.uniform(0.8, max(1.0, 0.7 * radius))
-    return Patch(frame.y0, frame.x0, _coverage(frame.depth, soft)[..., None] * colour, frame.depth)
+    return replace(patch, density=_coverage(patch.depth, soft)[..., None] * colour)
 
 
 def smudge(
-    rng: np.random.Generator,
-    shape: tuple[int, int],
-    colour: np.ndarray,
-    size: float,
-    ragged: float,
+    rng: Generator, shape: tuple[int, int], colour: np.ndarray, size: float, ragged: float
 ) -> np.ndarray:
     """(h, w, 3) density of a wide cloud: a smeared white cell, spilt stain, cells far off focus."""
     height, width = shape

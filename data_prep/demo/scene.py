@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from scipy import ndimage
 
-from data_prep.demo import cells as demo_cells
-from data_prep.demo.cells import Edge, Patch
+from data_prep.demo.cells import Edge, Patch, debris, platelet, red_cell, smudge, white_cell
 
 REFERENCE_SIZE = (1200, 1600)  # the size at which every length below is meant, in pixels
 
@@ -28,7 +28,7 @@ class Look:
     Attributes:
         background: CIE L*, a*, b* of the empty slide.
         cell: CIE L*, a*, b* of a typical cell.
-        kinds: Share of each kind of cell (`demo_cells.red_cell`).
+        kinds: Share of each kind of cell (`red_cell`).
         cells: Number of cells.
         area: Cell area in px.
         pallor: Depth of the pale centre, 0 to 1.
@@ -183,7 +183,7 @@ def _rgb(lab: tuple[float, float, float]) -> np.ndarray:
     return np.clip(np.round(rgb.astype(np.float64), 4), 0.02, 1.0)
 
 
-def _vary(rng: np.random.Generator, look: Look) -> Look:
+def _vary(rng: Generator, look: Look) -> Look:
     """The look of one slide: the family's, with its colours moved a little."""
     contrast = look.background[0] - look.cell[0]
     background = np.array(look.background)
@@ -195,10 +195,10 @@ def _vary(rng: np.random.Generator, look: Look) -> Look:
 
 
 def _centres(
-    rng: np.random.Generator, look: Look, radii: np.ndarray, shape: tuple[int, int]
+    rng: Generator, look: Look, radii: np.ndarray, shape: tuple[int, int]
 ) -> list[tuple[float, float]]:
     """Where the cells lie, (y, x): some alone, some against others, no deeper than allowed."""
-    height, width = shape
+    size = np.array(shape)
     overlap, clumping = rng.uniform(*look.overlap), rng.uniform(*look.clumping)
     placed = np.empty((0, 2))
     lean = rng.normal(0.0, 1.0, 2)  # crowding grows along one direction
@@ -212,13 +212,11 @@ def _centres(
                 turn = rng.uniform(0, 2 * np.pi)
                 at = placed[near] + away * np.array([np.sin(turn), np.cos(turn)])
             else:
-                at = rng.uniform(-0.6 * radius, np.array([height, width]) + 0.6 * radius)
-                tilt = lean @ ((at - (height / 2, width / 2)) / (height, width))
+                at = rng.uniform(-0.6 * radius, size + 0.6 * radius)
+                tilt = lean @ ((at - size / 2) / size)
                 if rng.random() > np.exp(tilt - 0.5 * abs(lean).sum()) and attempt < 40:
                     continue
-            if not (-0.7 * radius < at[0] < height + 0.7 * radius):
-                continue
-            if not (-0.7 * radius < at[1] < width + 0.7 * radius):
+            if (at <= -0.7 * radius).any() or (at >= size + 0.7 * radius).any():
                 continue
             gap = np.hypot(*(placed - at).T) / (others + radius)
             if len(placed) == 0 or gap.min() > 1 - deepest or attempt == 59:
@@ -237,29 +235,25 @@ class _Canvas:
         self.areas: list[int] = []  # px of each labelled cell on the canvas, hidden ones too
         self.shared: dict[tuple[int, int], int] = {}  # px that two cells have in common
 
-    def _window(self, patch: Patch) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
-        height, width = self.label.shape
-        h, w = patch.depth.shape
-        top, left = max(patch.y, 0), max(patch.x, 0)
-        bottom, right = min(patch.y + h, height), min(patch.x + w, width)
-        if top >= bottom or left >= right:
-            return None
-        inner = (slice(top - patch.y, bottom - patch.y), slice(left - patch.x, right - patch.x))
-        return (slice(top, bottom), slice(left, right)), inner
+    def _window(self, patch: Patch) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """Where a patch lies on the canvas, and which part of it that is; may be empty."""
+        outer, inner = [], []
+        corner = (patch.y, patch.x)
+        for start, length, end in zip(corner, patch.depth.shape, self.label.shape, strict=True):
+            low = min(max(start, 0), end)
+            high = min(max(start + length, low), end)
+            outer.append(slice(low, high))
+            inner.append(slice(low - start, high - start))
+        return tuple(outer), tuple(inner)
 
     def add(self, patch: Patch, strength: float = 1.0) -> None:
         """Lay something on the smear that is not a cell."""
-        window = self._window(patch)
-        if window:
-            outer, inner = window
-            self.density[outer] += strength * patch.density[inner]
+        outer, inner = self._window(patch)
+        self.density[outer] += strength * patch.density[inner]
 
     def add_cell(self, patch: Patch) -> None:
         """Lay a cell on the smear; where cells overlap a pixel goes to the one it is deeper in."""
-        window = self._window(patch)
-        if window is None:
-            return
-        outer, inner = window
+        outer, inner = self._window(patch)
         depth = patch.depth[inner]
         covered = depth > 0
         visible = int(covered.sum())
@@ -286,7 +280,7 @@ def _merge_hidden(canvas: _Canvas, share: float = 0.5) -> np.ndarray:
     return root[canvas.label].astype(np.int32)
 
 
-def _part_neighbours(rng: np.random.Generator, label: np.ndarray, joined: float) -> np.ndarray:
+def _part_neighbours(rng: Generator, label: np.ndarray, joined: float) -> np.ndarray:
     """Clear the pixels where two labels meet, but for a share `joined` of the pairs."""
     big = label.max() + 1
     lowest = label.copy()
@@ -322,12 +316,7 @@ def _whole_cells(label: np.ndarray, smallest: int) -> np.ndarray:
 
 
 def _draw_cells(
-    rng: np.random.Generator,
-    canvas: _Canvas,
-    look: Look,
-    stain: np.ndarray,
-    count: int,
-    scale: float,
+    rng: Generator, canvas: _Canvas, look: Look, stain: np.ndarray, count: int, scale: float
 ) -> None:
     """Lay `count` cells on the canvas, a few of them parasitised or white."""
     area = rng.uniform(*look.area) * scale**2
@@ -347,27 +336,19 @@ def _draw_cells(
         fate = rng.random()
         if fate < white:
             size = radius * rng.uniform(1.2, 1.7)
-            canvas.add_cell(demo_cells.white_cell(rng, centre, size, edge.soft))
+            canvas.add_cell(white_cell(rng, centre, size, edge.soft))
             continue
         parasite = stages[int(rng.integers(len(stages)))] if fate > 1 - sick else None
         swollen = rng.uniform(1.0, 1.2) if parasite not in (None, 'ring') else 1.0
         amount = np.exp(rng.normal(0.0, 0.2)) * (1 + rng.normal(0.0, 0.04, 3))
-        canvas.add_cell(
-            demo_cells.red_cell(
-                rng,
-                centre,
-                radius * swollen,
-                'disc' if parasite else names[kind],
-                stain * amount,
-                float(np.clip(pallor + rng.normal(0.0, 0.15), 0.0, 0.97)),
-                edge,
-                parasite,
-            )
-        )
+        shape = 'disc' if parasite else names[kind]
+        pale = float(np.clip(pallor + rng.normal(0.0, 0.15), 0.0, 0.97))
+        radius = radius * swollen
+        canvas.add_cell(red_cell(rng, centre, radius, shape, stain * amount, pale, edge, parasite))
 
 
 def _draw_dirt(
-    rng: np.random.Generator, canvas: _Canvas, look: Look, stain: np.ndarray, scale: float
+    rng: Generator, canvas: _Canvas, look: Look, stain: np.ndarray, scale: float
 ) -> None:
     """Platelets, crumbs, smudges and clouds: what a smear holds besides cells."""
     shape = canvas.label.shape
@@ -376,32 +357,32 @@ def _draw_dirt(
         return float(rng.uniform(0, shape[0])), float(rng.uniform(0, shape[1]))
 
     for _ in range(rng.poisson(3)):
-        canvas.add(demo_cells.platelet(rng, anywhere(), rng.uniform(8, 20) * scale))
+        canvas.add(platelet(rng, anywhere(), rng.uniform(8, 20) * scale))
     strength = rng.uniform(0.1, 0.6)
     for _ in range(rng.poisson(rng.uniform(*look.dirt))):
         radius = max(rng.lognormal(0.8, 0.6) * scale, 0.8)
-        canvas.add(demo_cells.debris(rng, anywhere(), radius, stain), strength)
+        canvas.add(debris(rng, anywhere(), radius, stain), strength)
     for _ in range(rng.poisson(0.5)):
         radius = rng.uniform(10, 30) * scale
-        canvas.add(demo_cells.debris(rng, anywhere(), radius, stain), rng.uniform(0.1, 0.8))
+        canvas.add(debris(rng, anywhere(), radius, stain), rng.uniform(0.1, 0.8))
     if rng.random() < 0.12:
         pink = np.array([0.15, 0.5, 0.15]) * rng.uniform(0.2, 0.8)
         size = rng.uniform(80, 220) * scale
-        canvas.density += demo_cells.smudge(rng, shape, pink, size, ragged=0.25)
+        canvas.density += smudge(rng, shape, pink, size, ragged=0.25)
     for _ in range(int(rng.integers(look.haze[0], look.haze[1] + 1))):
         colour = stain * rng.uniform(0.05, 0.5)
         size = rng.uniform(60, 260) * scale
-        canvas.density += demo_cells.smudge(rng, shape, colour, size, ragged=0.08)
+        canvas.density += smudge(rng, shape, colour, size, ragged=0.08)
 
 
-def _noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> np.ndarray:
+def _noise(rng: Generator, shape: tuple[int, ...], sigma: float) -> np.ndarray:
     """Gaussian noise of standard deviation 1, smooth over `sigma` pixels."""
     noise = cv2.GaussianBlur(rng.standard_normal(shape), (0, 0), sigma)
     return noise / noise.std()
 
 
 def _photograph(
-    rng: np.random.Generator, density: np.ndarray, look: Look, background: np.ndarray, scale: float
+    rng: Generator, density: np.ndarray, look: Look, background: np.ndarray, scale: float
 ) -> np.ndarray:
     """(H, W, 3) uint8 RGB: light through the smear, then lens and camera."""
     height, width = density.shape[:2]
@@ -439,20 +420,12 @@ def _scale_bar(image: np.ndarray, scale: float) -> None:
     for end in (x, x + length):
         cv2.line(image, (end, y - int(8 * scale)), (end, y + int(8 * scale)), black, thick)
     place = (x + int(75 * scale), y - int(14 * scale))
-    cv2.putText(
-        image,
-        '20 um',
-        place,
-        cv2.FONT_HERSHEY_SIMPLEX,
-        0.9 * scale,
-        black,
-        max(1, thick // 2),
-        cv2.LINE_AA,
-    )
+    font, pen = cv2.FONT_HERSHEY_SIMPLEX, max(1, thick // 2)
+    cv2.putText(image, '20 um', place, font, 0.9 * scale, black, pen, cv2.LINE_AA)
 
 
 def demo_smear(
-    rng: np.random.Generator,
+    rng: Generator,
     size: tuple[int, int] = REFERENCE_SIZE,
     cells: int | None = None,
     look: str | None = None,

@@ -42,12 +42,9 @@ def write_demo_set(
         folder: Where the set goes; its parents are made.
         train: Number of training images.
         test: Number of test images.
-        seed: Seed of everything random.
+        seed: Of everything random.
         size: (height, width) of the .png images; every eleventh image is a larger .jpg.
         workers: Processes; one for each usable core if None, none beside this one if 1.
-
-    Returns:
-        `folder`.
 
     Raises:
         UserError: A number is below 1, `folder` holds something that is not a demo set, or a file

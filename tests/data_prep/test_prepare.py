@@ -17,8 +17,10 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from cellkit.errors import UserError
+from cellkit.files.prepared import STAIN_REFERENCE
 from data_prep import output, prepare, stain_reference
-from data_prep.demo import smears
+from data_prep.demo import write_demo_set
 from data_prep.pairs import find_pairs
 
 OURS = ['annotations', 'images', 'report', 'split.json', 'stain']
@@ -183,7 +185,7 @@ def test_a_second_run_returns_at_once(make_set, tmp_path, capsys, monkeypatch):
     before = {p: p.stat().st_mtime_ns for p in out.rglob('*') if p.is_file()}
     capsys.readouterr()
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, '_convert', lambda *_: pytest.fail('converted again'))
+        patch.setattr(prepare, 'in_processes', lambda *_, **__: pytest.fail('converted again'))
         patch.setattr(
             stain_reference, 'choose_reference', lambda *_: pytest.fail('looked for a reference')
         )
@@ -206,7 +208,7 @@ def test_images_without_stain_leave_no_reference_and_a_sentence(make_set, tmp_pa
     said = capsys.readouterr().out
     assert "No stain reference, so configs that normalise stain can't be used" in said
     assert 'none of 3 training images' in said
-    assert not (tmp_path / 'bccd' / stain_reference.STAIN_REFERENCE).exists()
+    assert not (tmp_path / 'bccd' / STAIN_REFERENCE).exists()
 
 
 def test_a_reference_of_other_data_does_not_stay(make_set, tmp_path):
@@ -400,8 +402,8 @@ def test_near_duplicates_stay_on_one_side_and_leaks_are_listed(make_set, tmp_pat
 
 def test_without_data_a_demo_set_is_made_and_named_as_such(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    small = partial(smears.write_demo_set, train=3, test=2, size=(240, 320))
-    monkeypatch.setattr(smears, 'write_demo_set', small)
+    small = partial(write_demo_set, train=3, test=2, size=(240, 320))
+    monkeypatch.setattr(prepare, 'write_demo_set', small)
     assert prepare.main(['--workers', '1']) == 0
     text = capsys.readouterr().out
     assert text.startswith('There is no data at data/raw/BCCD Dataset with mask')
@@ -412,6 +414,40 @@ def test_without_data_a_demo_set_is_made_and_named_as_such(tmp_path, monkeypatch
     assert read(out, 'report/report.json')['demo'] is True
     assert 'Synthetic demo' in (out / 'report' / 'report.md').read_text()
     assert os.readlink(out / 'images') == '../demo_smears'
+
+
+def test_as_a_function_it_returns_what_it_found(make_set, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    data, out = make_set(), tmp_path / 'bccd'
+    new = prepare.prepare(data, out, workers=1)
+    assert new.out == out
+    assert new.state == 'new'
+    assert new.report == read(out, 'report/report.json')
+    assert new.stain_reference is None
+    assert 'none of 3 training images' in new.remark
+    again = prepare.prepare(str(data), str(out), workers=1)
+    assert again == new._replace(state='up to date')
+    kept = prepare.prepare(out=out)
+    assert kept == new._replace(state='kept', remark='')
+    assert capsys.readouterr().out == ''  # what it found is told by the command
+
+
+def test_as_a_function_it_raises_with_all_problems(make_set, tmp_path):
+    data = make_set()
+    for name in ('train/mask/a00.png', 'test/original/b00.png'):
+        (data / name).unlink()
+    with pytest.raises(UserError, match='2 problems with the files in') as error:
+        prepare.prepare(data, tmp_path / 'bccd', workers=1)
+    assert [detail.file for detail in error.value.details] == [
+        'test/mask/b00.png',
+        'train/original/a00.png',
+    ]
+
+
+def test_data_root_in_the_environment_is_where_it_writes(make_set, tmp_path, monkeypatch):
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path / 'elsewhere'))
+    assert prepare.prepare(make_set(), workers=1).out == tmp_path / 'elsewhere'
+    assert (tmp_path / 'elsewhere' / 'split.json').is_file()
 
 
 def test_without_an_option_the_downloaded_set_is_taken(make_set, tmp_path, monkeypatch, capsys):
@@ -435,7 +471,7 @@ class Interruption:
 @pytest.mark.parametrize(
     ('place', 'error', 'status', 'message'),
     [
-        ('contact_sheet', KeyboardInterrupt(), 130, 'stopped; nothing was changed'),
+        ('contact_sheet', KeyboardInterrupt(), 130, 'prepare: stopped; nothing was changed.'),
         ('coco_dict', OSError(errno.ENOSPC, 'No space left on device'), 2, 'No space left'),
     ],
 )
@@ -450,3 +486,12 @@ def test_a_run_that_breaks_off_changes_nothing(
     assert message in capsys.readouterr().err
     assert content(out) == before
     assert only_entry(out)
+
+
+def test_stopped_at_the_stain_reference_the_rest_is_ready(make_set, tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'bccd'
+    monkeypatch.setattr(prepare, 'write_stain_reference', Interruption(KeyboardInterrupt()))
+    assert run(make_set(), out) == 130
+    said = capsys.readouterr().err
+    assert 'prepare: stopped before it chose a stain reference; the rest is ready.' in said
+    assert read(out, 'split.json')['train']

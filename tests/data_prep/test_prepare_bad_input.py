@@ -366,11 +366,39 @@ def test_the_data_folder_is_not_replaced(make_set, capsys):
     assert (data / 'train' / 'original' / 'a00.png').is_file()
 
 
+@pytest.mark.skipif(os.name != 'posix', reason='names of a POSIX file system')
+def test_names_that_are_no_text_are_named_all_the_same(make_set, tmp_path, capsys):
+    data, out = make_set(), tmp_path / 'bccd'
+    for name in (b'\xff.png', b'\xff.txt'):
+        Path(os.fsdecode(os.fsencode(data / 'train' / 'mask') + b'/' + name)).write_text('')
+    assert run(data, out) == 2
+    assert 'has a name that is no UTF-8 text; give it another name.' in capsys.readouterr().err
+    assert run(data, out, '--skip-bad') == 0
+    report = json.loads((out / 'report' / 'report.json').read_text())
+    assert report['ignored_files'] == [r"'train/mask/\udcff.txt'"]
+
+
+def test_a_file_in_the_place_of_the_output_stays(make_set, tmp_path, capsys):
+    out = tmp_path / 'bccd'
+    out.write_text('mine')
+    assert run(make_set(), out) == 2
+    assert f'{out}: is a file; name a folder with --out' in capsys.readouterr().err
+    assert out.read_text() == 'mine'
+
+
 @pytest.mark.parametrize(
     'option',
-    [['--threshold', '300'], ['--val-fraction', '1'], ['--min-area', '0'], ['--workers', '-2']],
+    [
+        ['--connectivity', '6'],
+        ['--threshold', '300'],
+        ['--val-fraction', '1'],
+        ['--min-area', '0'],
+        ['--workers', '0'],
+    ],
 )
 def test_impossible_options_are_refused(make_set, tmp_path, capsys, option):
     assert run(make_set(), tmp_path / 'bccd', *option) == 2
-    assert f'prepare: {option[0]} is {option[1]}' in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith(f'prepare: {option[0]} is {option[1]}')
+    assert error.count('\n') == 1
     assert not (tmp_path / 'bccd').exists()
