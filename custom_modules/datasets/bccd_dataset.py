@@ -10,6 +10,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import MMLogger
 
+from cellkit.files.program import quiet
 from cellkit.instances import CLASSES
 
 
@@ -84,7 +85,8 @@ class BCCDDataset(CocoDataset):
         self._metainfo['annotations_sha256'] = digest = hashlib.sha256(content).hexdigest()
         if not self.test_mode:
             MMLogger.get_current_instance().info(f'Training data: {path}, SHA-256 {digest}')
-        data_list = super().load_data_list()
+        with quiet():  # pycocotools talks
+            data_list = super().load_data_list()
         lost = [info['img_path'] for info in data_list if not Path(info['img_path']).is_file()]
         if lost:
             raise FileNotFoundError(

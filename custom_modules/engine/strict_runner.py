@@ -27,6 +27,7 @@ NOT_ON_SCREEN = (
     'System environment',
     'Config:',
     'Hooks will be executed in the following order',
+    'Distributed training is not used',
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -113,8 +114,9 @@ def read_training_log(run: Path) -> TrainingLog:
 
 
 def series(entries: list[dict[str, Any]], key: str) -> tuple[list[float], list[float]]:
-    """Places and values of what some of the entries have; -1 is COCO's "there is none"."""
-    pairs = [(entry['at'], entry[key]) for entry in entries if entry.get(key, -1) != -1]
+    """Places and values of what some of the entries have; nan, in older logs -1, is "none"."""
+    pairs = [(entry['at'], entry.get(key, math.nan)) for entry in entries]
+    pairs = [(at, value) for at, value in pairs if math.isfinite(value) and value != -1]
     return [place for place, _ in pairs], [value for _, value in pairs]
 
 

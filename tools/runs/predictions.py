@@ -218,17 +218,9 @@ def _coco_results(sample: Any, category_ids: list[int]) -> list[dict[str, Any]]:
             'category_id': category_ids[label],
             'bbox': box,
             'score': score,
-            'segmentation': _as_text(rle),
+            'segmentation': rle,
         }
         for label, box, score, rle in zip(
             labels, boxes.tolist(), scores.tolist(), rles, strict=True
         )
     ]
-
-
-def _as_text(rle: Mapping[str, Any]) -> dict[str, Any]:
-    counts = rle['counts']
-    return {
-        'size': [int(side) for side in rle['size']],
-        'counts': counts.decode() if isinstance(counts, bytes) else counts,
-    }
