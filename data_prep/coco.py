@@ -14,10 +14,7 @@ def coco_dict(
 ) -> dict[str, Any]:
     """Build the COCO dictionary of some images, in their order; ids of annotations start at 1.
 
-    Args:
-        converted: The images.
-        image_ids: Id by image file.
-        info: Nothing that changes from run to run.
+    ``image_ids`` go by image file; ``info`` holds nothing that changes from run to run.
     """
     images, annotations = [], []
     for item in converted:
@@ -29,9 +26,5 @@ def coco_dict(
             cell = {'segmentation': rle, 'area': area, 'bbox': box, 'iscrowd': 0}
             annotations.append(ids | cell)
     categories = [{'id': k, 'name': name} for k, name in enumerate(CLASSES, start=1)]
-    return {
-        'info': dict(info),
-        'images': images,
-        'annotations': annotations,
-        'categories': categories,
-    }
+    found = {'images': images, 'annotations': annotations, 'categories': categories}
+    return {'info': dict(info), **found}

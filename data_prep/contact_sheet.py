@@ -52,8 +52,7 @@ def _outlined(data: Path, item: Converted) -> np.ndarray:
     size = (max(1, round(item.width * scale)), max(1, round(item.height * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     labels = decode_to_label_map(item.rles)
-    order = sorted(range(len(item.boxes)), key=lambda k: k in item.suspects)  # those on top
-    for k in order:
+    for k in sorted(range(len(item.boxes)), key=lambda k: k in item.suspects):  # those on top
         x, y, w, h = item.boxes[k]
         component = np.pad(labels[y : y + h, x : x + w] == k + 1, 1).astype(np.uint8)
         contours, _ = cv2.findContours(component, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

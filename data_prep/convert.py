@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -64,19 +63,17 @@ class Converted:
 def convert_pair(
     data: Path, pair: Pair, rule: InstanceRule, allow_grey: bool = False
 ) -> Converted | list[Problem]:
-    """Convert one pair, or say what is wrong with its files.
+    """Convert one pair of the folder ``data``, or say what is wrong with its files.
 
-    Args:
-        data: Folder that the pair's paths are relative to.
-        pair: Image and mask.
-        rule: How the mask becomes cells.
-        allow_grey: Cut grey values in the mask at the threshold.
+    ``allow_grey`` cuts grey values in the mask at the threshold; else they are a problem.
     """
     as_mask = partial(decode_mask, threshold=rule.threshold, allow_grey=allow_grey)
     read, problems = [], []
     for file, decode in ((pair.image, decode_image), (pair.mask, as_mask)):
         try:
-            read.append(_read(data, file, decode))
+            content = read_bytes(data, file)
+            turn = check_file(content, file)  # EXIF orientation
+            read.append((decode(content, file), turn, hashlib.sha256(content).digest()))
         except BadFile as error:
             problems.append(error.problem)
     if problems:
@@ -91,10 +88,7 @@ def convert_pair(
         return [Problem(pair.mask, what, 'draw its cells, lower --min-area or remove the pair')]
     cut_labels, pieces = split_touching(labels, rule.min_area)
     areas, boxes = _measure(labels)
-    merged = [
-        {'bbox': boxes[k - 1], 'area': areas[k - 1], 'pieces': number}
-        for k, number in pieces.items()
-    ]
+    merged = [{'bbox': boxes[k - 1], 'area': areas[k - 1], 'pieces': n} for k, n in pieces.items()]
     suspects = [k - 1 for k in pieces]
     if rule.split_touching and pieces:
         suspected = np.isin(labels, list(pieces))
@@ -113,15 +107,6 @@ def convert_pair(
         thumbnail=thumbnail(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)),
         digest=hashlib.sha256(image_digest + mask_digest).hexdigest(),
     )
-
-
-def _read(
-    data: Path, file: str, decode: Callable[[bytes, str], np.ndarray]
-) -> tuple[np.ndarray, int, bytes]:
-    """A picture, its EXIF orientation and the SHA-256 of its file."""
-    content = read_bytes(data, file)
-    turn = check_file(content, file)
-    return decode(content, file), turn, hashlib.sha256(content).digest()
 
 
 def _measure(labels: np.ndarray) -> tuple[list[int], list[list[int]]]:
@@ -143,10 +128,8 @@ def _disagreement(
         if swapped and mask_turn == 1 and mask.shape == (width, height):
             remedy = 'save the image without that tag or turn the mask'
             return Problem(pair.image, f'{turned} is not', remedy)
-        what = (
-            f'is {mask.shape[1]}x{mask.shape[0]} pixels but its image {pair.image} is '
-            f'{width}x{height}'
-        )
+        mask_size = f'{mask.shape[1]}x{mask.shape[0]}'
+        what = f'is {mask_size} pixels but its image {pair.image} is {width}x{height}'
         return Problem(pair.mask, what, 'export both at the same size')
     if image_turn not in (1, mask_turn) and (not swapped or height == width):
         remedy = 'check that they lie on each other and save both without that tag'

@@ -113,9 +113,8 @@ def prepare(
     out = Path(out or data_root())
     data = Path(data) if data else downloaded()
     if data is None and _read(out / SPLIT).get('demo') is False:
-        reference = out / STAIN_REFERENCE
-        chosen = reference if reference.is_file() else None
-        return Prepared(out, _read(out / REPORT), 'kept', chosen, '')
+        chosen = out / STAIN_REFERENCE
+        return Prepared(out, _read(out / REPORT), 'kept', chosen if chosen.is_file() else None, '')
     data = data or _make_demo_set(workers)
     pairs, problems, ignored = find_pairs(data)
     if data.resolve().is_relative_to(out.resolve()):
@@ -188,12 +187,11 @@ def _check(option: str, value: float, low: float, high: float) -> None:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """A JSON file of an earlier run; empty where it can't be read."""
+    """A JSON object of an earlier run; empty where it can't be read."""
     try:
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError):
+        return dict(json.loads(file.read_bytes()))
+    except (OSError, ValueError, TypeError):
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _make_demo_set(workers: int | None) -> Path:

@@ -147,15 +147,10 @@ def _suspects_section(report: Mapping[str, Any]) -> list[str]:
     lines = [f'## Merged-cell suspects: {total} components', '']
     if not total:
         return [*lines, 'None found.', '']
-    lines += [
-        f'Large components with a dent that {verb} cut by `--split-touching`.',
-        '',
-        '| image | part | components | pieces |',
-        '|---|---|---:|---:|',
-    ]
+    lines += [f'Large components with a dent that {verb} cut by `--split-touching`.', '']
+    lines += ['| image | part | components | pieces |', '|---|---|---:|---:|']
     for row in report['images']:
-        suspects = row['merged_cell_suspects']
-        if suspects:
+        if suspects := row['merged_cell_suspects']:
             pieces = sum(s['pieces'] for s in suspects)
             lines.append(f'| `{row["file"]}` | {row["part"]} | {len(suspects)} | {pieces} |')
     return [*lines, '']

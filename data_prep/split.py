@@ -34,9 +34,7 @@ def split_groups(
     ordered = sorted(map(sorted, groups), key=key)
     total = sum(len(group) for group in ordered)
     wanted = fraction * total
-    first: list[list[str]] = []
-    second: list[list[str]] = []
-    taken = 0
+    first, second, taken = [], [], 0
     for group in ordered:
         beyond = taken + len(group) - wanted
         if abs(beyond) < abs(taken - wanted) and beyond <= max(0.5, TOLERANCE * total):

@@ -123,43 +123,31 @@ def chosen_image(file: Path) -> str:
 
 
 def choose_reference(folder: Path, names: Sequence[str], workers: int | None = None) -> Choice:
-    """Find the medoid of images.
-
-    Args:
-        folder: Folder that the names are relative to.
-        names: File names.
-        workers: Images read at once; by default as many as cores.
+    """Find the medoid of images, whose names are relative to ``folder``.
 
     Raises:
         CannotNormalise: If no image can serve.
         UserError: If an image can't be read.
     """
     names = sorted(names)
-    found: dict[str, np.ndarray] = {}
-    skipped: dict[str, str] = {}
     with ThreadPoolExecutor(workers or usable_cores()) as pool:
         tasks = pool.map(lambda name: _statistics_or_reason(folder / name), names)
-        pairs = zip(names, tasks, strict=True)
-        for name, result in tqdm(pairs, 'stain statistics', len(names), disable=None):
-            if isinstance(result, str):
-                skipped[name] = result
-            else:
-                found[name] = result
+        results = list(tqdm(tasks, 'stain statistics', len(names), disable=None))
+    every = dict(zip(names, results, strict=True))
+    skipped = {name: reason for name, reason in every.items() if isinstance(reason, str)}
+    found = {name: every[name] for name in names if name not in skipped}
     if not found:
         raise CannotNormalise(
             f'none of {len(names)} training images can be a stain reference '
             f'({next(iter(skipped.values()), "there are none")}); check the images'
         )
     best, distances = medoid(np.stack(list(found.values())))
-    kept = list(found)
-    return Choice(kept[best], dict(zip(kept, distances.tolist(), strict=True)), skipped)
+    by_name = dict(zip(found, distances.tolist(), strict=True))
+    return Choice(list(found)[best], by_name, skipped)
 
 
 def medoid(statistics: np.ndarray) -> tuple[int, np.ndarray]:
-    """The row with the least summed Euclidean distance to all rows; the first of equals.
-
-    Args:
-        statistics: ``(n, d)``, n at least 1.
+    """The row of ``(n, d)`` with the least summed Euclidean distance to all; the first of equals.
 
     Returns:
         Its index, and the distances ``(n,)`` of all rows from it.
@@ -228,12 +216,8 @@ def _draw_picture(folder: Path, choice: Choice, states: dict[str, State]) -> byt
     shown = [choice.image, *(others[k] for k in places)]
     images = [np.ascontiguousarray(read_image(folder / name)[..., ::-1]) for name in shown]
     said = ['reference', *(f'distance {choice.distances[name]:.1f}' for name in shown[1:])]
-    rows = [
-        [
-            Tile(image, f'{text}: {Path(name).name[:28]}')
-            for image, text, name in zip(images, said, shown, strict=True)
-        ]
-    ]
+    words = [f'{text}: {Path(name).name[:28]}' for text, name in zip(said, shown, strict=True)]
+    rows = [list(map(Tile, images, words))]
     for method, state in states.items():
         results = [StainNormalizer(method, state=state).transform(image) for image in images]
         rows.append([Tile(r.image, f'{method}\n{r.reason}'.strip()) for r in results])

@@ -107,12 +107,10 @@ def _window(
     dy, dx = (yy + y0 - centre[0]) / radius, (xx + x0 - centre[1]) / radius
     turn = rng.uniform(0, 2 * np.pi)
     along = np.cos(turn) * dx + np.sin(turn) * dy
-    across = -np.sin(turn) * dx + np.cos(turn) * dy
-    across = across + bend * (along**2 - 0.5)
+    across = -np.sin(turn) * dx + np.cos(turn) * dy + bend * (along**2 - 0.5)
     along, across = along / long, across / short
     rho = np.hypot(along, across)
-    theta = np.arctan2(across, along)
-    position = (theta / (2 * np.pi) % 1.0) * _ANGLES
+    position = (np.arctan2(across, along) / (2 * np.pi) % 1.0) * _ANGLES
     index = position.astype(np.int64)
     part = position - index
     table = np.append(outline, outline[:2])
@@ -168,19 +166,19 @@ def _thickness(rng: Generator, patch: Patch, kind: str, pallor: float, bevel: fl
     py = -np.sin(turn) * (patch.along - ox) + np.cos(turn) * (patch.across - oy)
     steep = rng.uniform(0.8, 2.2)
     dent = np.exp(-(((px / wide) ** 2 + (py / (wide * narrow)) ** 2) ** steep))
-    if kind != 'burr':
-        body = body * (1 - pallor * dent)
-    if kind == 'target':
-        body = body + 0.45 * pallor * np.exp(-(patch.along**2 + patch.across**2) / 0.03)
     if kind == 'burr':
         body = body * (1 - 0.5 * pallor * dent)
         bumps = _scatter(rng, int(rng.integers(8, 22)), 0.85, (0.08, 0.16), (0.1, 0.6))
         gaps = _scatter(rng, int(rng.integers(3, 12)), 0.65, (0.06, 0.16), (0.3, 0.9))
         body = body * 0.85 + _spots(patch, bumps) - pallor * _spots(patch, gaps)
         body = np.clip(body, 0.15, 1.5)
+    else:
+        body = body * (1 - pallor * dent)
+    if kind == 'target':
+        body = body + 0.45 * pallor * np.exp(-(patch.along**2 + patch.across**2) / 0.03)
     if kind == 'fold':
-        at = np.abs(px + 0.3 * py**2)
-        body = body * (1 - 0.5 * np.exp(-((at / 0.08) ** 2))) + 0.25 * (px > 0)
+        crease = np.exp(-(((px + 0.3 * py**2) / 0.08) ** 2))
+        body = body * (1 - 0.5 * crease) + 0.25 * (px > 0)
     lean = rng.normal(0.0, 0.1, 2)
     return body * (1 + lean[0] * patch.along + lean[1] * patch.across)
 

@@ -178,8 +178,7 @@ LOOKS: dict[str, Look] = {
 
 def _rgb(lab: tuple[float, float, float]) -> np.ndarray:
     """(3,) RGB in 0..1 of one CIE L*a*b* colour."""
-    pixel = np.array([[lab]], dtype=np.float32)
-    rgb = cv2.cvtColor(pixel, cv2.COLOR_LAB2RGB)[0, 0]
+    rgb = cv2.cvtColor(np.array([[lab]], np.float32), cv2.COLOR_LAB2RGB)[0, 0]
     return np.clip(np.round(rgb.astype(np.float64), 4), 0.02, 1.0)
 
 
@@ -237,14 +236,9 @@ class _Canvas:
 
     def _window(self, patch: Patch) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
         """Where a patch lies on the canvas, and which part of it that is; may be empty."""
-        outer, inner = [], []
-        corner = (patch.y, patch.x)
-        for start, length, end in zip(corner, patch.depth.shape, self.label.shape, strict=True):
-            low = min(max(start, 0), end)
-            high = min(max(start + length, low), end)
-            outer.append(slice(low, high))
-            inner.append(slice(low - start, high - start))
-        return tuple(outer), tuple(inner)
+        start = np.array([patch.y, patch.x])
+        low, high = np.clip([start, start + patch.depth.shape], 0, self.label.shape)
+        return tuple(map(slice, low, high)), tuple(map(slice, low - start, high - start))
 
     def add(self, patch: Patch, strength: float = 1.0) -> None:
         """Lay something on the smear that is not a cell."""
@@ -271,11 +265,11 @@ class _Canvas:
         self.depth[outer][wins] = depth[wins]
 
 
-def _merge_hidden(canvas: _Canvas, share: float = 0.5) -> np.ndarray:
-    """Label map in which a cell that overlaps another by `share` of its area is one with it."""
+def _merge_hidden(canvas: _Canvas) -> np.ndarray:
+    """Label map in which a cell that shares over half its area with another is one with it."""
     root = np.arange(len(canvas.areas) + 1)
     for (low, high), pixels in sorted(canvas.shared.items()):
-        if pixels > share * min(canvas.areas[low - 1], canvas.areas[high - 1]):
+        if pixels > 0.5 * min(canvas.areas[low - 1], canvas.areas[high - 1]):
             root[root == root[high]] = root[low]
     return root[canvas.label].astype(np.int32)
 
@@ -283,20 +277,15 @@ def _merge_hidden(canvas: _Canvas, share: float = 0.5) -> np.ndarray:
 def _part_neighbours(rng: Generator, label: np.ndarray, joined: float) -> np.ndarray:
     """Clear the pixels where two labels meet, but for a share `joined` of the pairs."""
     big = label.max() + 1
-    lowest = label.copy()
-    lowest[label == 0] = big
     kernel = np.ones((3, 3), np.uint8)
-    highest = cv2.dilate(label.astype(np.float32), kernel).astype(np.int32)
-    lowest = cv2.erode(lowest.astype(np.float32), kernel).astype(np.int32)
+    highest = cv2.dilate(label.astype(np.float32), kernel)
+    lowest = cv2.erode(np.where(label == 0, big, label).astype(np.float32), kernel)
     line = (label > 0) & (highest != lowest) & (lowest < big)
-    ys, xs = np.nonzero(line)
-    pairs = np.stack([lowest[ys, xs], highest[ys, xs]], axis=1)
+    pairs = np.stack([lowest[line], highest[line]], axis=1)
     unique, member = np.unique(pairs, axis=0, return_inverse=True)
     cut = rng.random(len(unique)) >= joined
-    out = label.copy()
-    cleared = cut[member.ravel()]
-    out[ys[cleared], xs[cleared]] = 0
-    return out
+    line[line] = cut[member.ravel()]
+    return np.where(line, 0, label)
 
 
 def _whole_cells(label: np.ndarray, smallest: int) -> np.ndarray:
@@ -335,15 +324,14 @@ def _draw_cells(
             edge = Edge(rng.uniform(3, 11) * scale, sharp.bevel)
         fate = rng.random()
         if fate < white:
-            size = radius * rng.uniform(1.2, 1.7)
-            canvas.add_cell(white_cell(rng, centre, size, edge.soft))
+            canvas.add_cell(white_cell(rng, centre, radius * rng.uniform(1.2, 1.7), edge.soft))
             continue
         parasite = stages[int(rng.integers(len(stages)))] if fate > 1 - sick else None
-        swollen = rng.uniform(1.0, 1.2) if parasite not in (None, 'ring') else 1.0
+        if parasite not in (None, 'ring'):
+            radius *= rng.uniform(1.0, 1.2)
         amount = np.exp(rng.normal(0.0, 0.2)) * (1 + rng.normal(0.0, 0.04, 3))
         shape = 'disc' if parasite else names[kind]
         pale = float(np.clip(pallor + rng.normal(0.0, 0.15), 0.0, 0.97))
-        radius = radius * swollen
         canvas.add_cell(red_cell(rng, centre, radius, shape, stain * amount, pale, edge, parasite))
 
 
@@ -395,11 +383,8 @@ def _photograph(
     light = cv2.GaussianBlur(light, (0, 0), max(rng.uniform(*look.blur) * scale, 0.3))
     fringe = np.clip(rng.normal(0.0, 0.25), -0.8, 0.8)  # red and blue, a fraction of a pixel apart
     for channel, shift in ((0, fringe), (2, -fringe)):
-        step = abs(shift) * np.diff(light[..., channel], axis=1)
-        if shift > 0:
-            light[:, 1:, channel] -= step
-        else:
-            light[:, :-1, channel] += step
+        moved = np.s_[:, 1:, channel] if shift > 0 else np.s_[:, :-1, channel]
+        light[moved] -= shift * np.diff(light[..., channel], axis=1)
     sharpening = rng.uniform(0.0, 0.35)
     light += sharpening * (light - cv2.GaussianBlur(light, (0, 0), 2.5 * max(scale, 0.4)))
     sigma = rng.uniform(0.5, 1.0)

@@ -64,10 +64,8 @@ def write_demo_set(
         return folder
     jobs = [('train', k) for k in range(train)] + [('test', k) for k in range(test)]
     with replacing(folder, 'demo set', DEMO_MANIFEST, {'train', 'test', DEMO_MANIFEST}) as fresh:
-        draw = partial(_write_pair, fresh, seed, size)
-        drawn = in_processes(draw, jobs, workers)
-        for _ in tqdm(drawn, 'demo smears', len(jobs), unit='image', disable=None):
-            pass
+        drawn = in_processes(partial(_write_pair, fresh, seed, size), jobs, workers)
+        list(tqdm(drawn, 'demo smears', len(jobs), unit='image', disable=None))
         (fresh / DEMO_MANIFEST).write_text(text, encoding='utf-8')
     return folder
 
