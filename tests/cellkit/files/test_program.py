@@ -1,4 +1,4 @@
-"""How programs run: an environment that keeps Matplotlib from being imported is mended."""
+"""How programs end, what they say to a person, and the environment that they run in."""
 
 import os
 import subprocess
@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from cellkit.files.program import drop_absent_backend
+from cellkit.errors import BadFile, UserError
+from cellkit.files.program import drop_absent_backend, run_program, words
 
 ABSENT = 'module://no_such_module.backend'
 DRAW = """
@@ -37,3 +38,49 @@ def test_a_program_that_a_notebook_starts_can_draw() -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def ends(error: BaseException | None, capsys: pytest.CaptureFixture) -> tuple[int, str]:
+    """Exit status, and what is said on stderr, of a program whose work raises an error."""
+
+    def work() -> None:
+        if error is not None:
+            raise error
+
+    status = run_program('prog', work, 'stopped; nothing was written')
+    return status, capsys.readouterr().err
+
+
+def test_every_program_ends_the_same_way(capsys: pytest.CaptureFixture) -> None:
+    assert ends(None, capsys) == (0, '')
+    assert ends(UserError('a.png: is bad; mend it'), capsys) == (
+        2,
+        'prog: a.png: is bad; mend it.\n',
+    )
+    assert (
+        ends(BadFile('a.png', 'is bad', 'mend it'), capsys)[1] == 'prog: a.png: is bad; mend it.\n'
+    )
+    several = UserError('2 are bad; mend them', ['a: is bad; mend it', 'b: is bad; mend it'])
+    assert ends(several, capsys)[1].splitlines() == [
+        'a: is bad; mend it.', 'b: is bad; mend it.', 'prog: 2 are bad; mend them.',
+    ]  # fmt: skip
+    full = OSError(28, 'No space left on device', '/full/x')
+    status, said = ends(full, capsys)
+    assert status == 2
+    assert said.startswith("prog: /full/x: can't be written or read (No space left on device)")
+    assert ends(KeyboardInterrupt(), capsys) == (130, 'prog: stopped; nothing was written.\n')
+    assert ends(KeyboardInterrupt('half done'), capsys) == (130, 'prog: half done.\n')
+    assert run_program('prog', lambda: 1) == 1
+
+
+def test_a_fault_of_ours_is_no_sentence() -> None:
+    """A traceback is what whoever mends it needs."""
+    with pytest.raises(ZeroDivisionError):
+        run_program('prog', lambda: 1 // 0)
+
+
+def test_a_list_in_one_string() -> None:
+    assert words('a.pth "b c.pth"') == ['a.pth', 'b c.pth']
+    assert words(None) == words('') == []
+    with pytest.raises(UserError, match='a quotation mark stands alone'):
+        words('a "b')
