@@ -35,6 +35,7 @@ THRESHOLDS = [0.5, 0.6, 0.75, 0.9]
 STORED_PAIRS = 40
 MARGIN = 10  # pixels that stay empty, because some peers count the image's border as boundary
 TOLERANCE = 2  # of boundaries, pixels
+STARDIST = {'precision': 'precision', 'recall': 'recall', 'f1': 'f1', 'accuracy': 'cell_ap'}
 QUALITIES = {'panoptic': 'pq', 'segmentation': 'sq', 'recognition': 'rq'}
 PEERS = ('stardist', 'cellpose', 'torchmetrics', 'monai')
 
@@ -109,9 +110,7 @@ def our_values(true: np.ndarray, pred: np.ndarray) -> dict[str, float]:
     detection = detection_values(counts)
     values = {}
     for k, threshold in enumerate(THRESHOLDS):
-        for name, key in dict(
-            precision='precision', recall='recall', f1='f1', accuracy='cell_ap'
-        ).items():
+        for name, key in STARDIST.items():
             values[f'stardist {name} at {threshold}'] = detection[key][k]
         values[f'cellpose average precision at {threshold}'] = detection['cell_ap'][k]
     # stardist pairs at IoU >= 0.5, the definition of panoptic quality (and torchmetrics) at > 0.5.
@@ -147,7 +146,7 @@ def peer_values(true: np.ndarray, pred: np.ndarray) -> dict[str, float]:
 
     values = {}
     for threshold, found in zip(THRESHOLDS, matching(true, pred, thresh=THRESHOLDS), strict=True):
-        for name in ('precision', 'recall', 'f1', 'accuracy'):
+        for name in STARDIST:
             values[f'stardist {name} at {threshold}'] = getattr(found, name)
         if threshold == 0.5:
             values['stardist panoptic quality, pairs at IoU >= 0.5'] = found.panoptic_quality

@@ -27,8 +27,7 @@ CELLS, DETECTIONS, SIZE = 190, 300, (1200, 1600)
 def make_data(images: int, seed: int = 0) -> tuple[dict, list[dict]]:
     """COCO ground truth and results of crowded round cells."""
     rng = np.random.default_rng(seed)
-    truth = {'info': {}, 'images': [], 'annotations': []}
-    truth['categories'] = [{'id': 1, 'name': 'cell'}]
+    truth = dict(info={}, images=[], annotations=[], categories=[{'id': 1, 'name': 'cell'}])
     results = []
     for image_id in range(1, images + 1):
         truth['images'].append({'id': image_id, 'height': SIZE[0], 'width': SIZE[1]})

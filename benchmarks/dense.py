@@ -8,6 +8,7 @@ smears. On a GPU run the steps that follow the network: targets and post-process
 
 from __future__ import annotations
 
+import operator
 import os
 import random
 import sys
@@ -90,38 +91,27 @@ def conversion(data: Path, scenes: list[Converted], device: str) -> list[Step]:
 
     def one_by_one(labels: np.ndarray) -> list[dict]:
         """One full-size bitmap and one call of pycocotools for each cell."""
-        encoded = [
-            coco_mask.encode(np.asfortranarray(labels == k, dtype=np.uint8))
-            for k in range(1, labels.max() + 1)
-        ]
+        bitmaps = (np.asfortranarray(labels == k, np.uint8) for k in range(1, labels.max() + 1))
+        encoded = [coco_mask.encode(bitmap) for bitmap in bitmaps]
         return [rle | {'counts': rle['counts'].decode()} for rle in encoded]
 
     def annotations(encode: Callable[[np.ndarray], list[dict]], mask: np.ndarray) -> list[dict]:
         rles = encode(label_instances(mask)[0])
-        areas, boxes = coco_mask.area(rles), coco_mask.toBbox(rles)
-        return [
-            {'segmentation': rle, 'area': float(area), 'bbox': box.tolist()}
-            for rle, area, box in zip(rles, areas, boxes, strict=True)
-        ]
+        columns = zip(rles, coco_mask.area(rles), coco_mask.toBbox(rles), strict=True)
+        return [dict(segmentation=r, area=float(a), bbox=box.tolist()) for r, a, box in columns]
 
     def whole(scene: Converted) -> object:
         return convert_pair(data, scene.pair, InstanceRule())
 
+    in_hand = {'stock': _ways(one_by_one, maps), 'ours': _ways(encode_label_map, maps)}
+    labelling = {
+        'stock': _ways(partial(annotations, one_by_one), masks),
+        'ours': _ways(partial(annotations, encode_label_map), masks),
+        'with reading, checks and near-duplicate thumbnails': _ways(whole, scenes),
+    }
     return [
-        Step(
-            'run lengths of all cells, label map in hand',
-            {'stock': _ways(one_by_one, maps), 'ours': _ways(encode_label_map, maps)},
-            lambda a, b: float(a != b),
-        ),
-        Step(
-            'mask to annotations, labelling included',
-            {
-                'stock': _ways(partial(annotations, one_by_one), masks),
-                'ours': _ways(partial(annotations, encode_label_map), masks),
-                'with reading, checks and near-duplicate thumbnails': _ways(whole, scenes),
-            },
-            lambda a, b: float(a != b),
-        ),
+        Step('run lengths of all cells, label map in hand', in_hand, operator.ne),
+        Step('mask to annotations, labelling included', labelling, operator.ne),
     ]
 
 
@@ -216,13 +206,12 @@ def _ways(function: Callable, items: Iterable) -> list[Way]:
 
 def _same_samples(stock: dict, ours: dict) -> float:
     a, b = (packed['data_samples'].gt_instances for packed in (stock, ours))
-    same = (
-        torch.equal(stock['inputs'], ours['inputs'])
-        and torch.equal(a.labels, b.labels)
-        and torch.equal(a.bboxes.tensor, b.bboxes.tensor)
-        and np.array_equal(a.masks.to_ndarray(), b.masks.to_ndarray())
+    return float(
+        not torch.equal(stock['inputs'], ours['inputs'])
+        or not torch.equal(a.labels, b.labels)
+        or not torch.equal(a.bboxes.tensor, b.bboxes.tensor)
+        or not np.array_equal(a.masks.to_ndarray(), b.masks.to_ndarray())
     )
-    return float(not same)
 
 
 def _share_of_pixels(stock: list[dict], ours: list[dict]) -> float:
@@ -241,19 +230,17 @@ def rows(step: Step, rounds: int, device: str) -> list[list[str]]:
     memory = {name: peak_megabytes(ways, device) for name, ways in step.ways.items()}
     fastest: dict[str, list[float]] = {name: [] for name in step.ways}
     differences = []
-    items = list(zip(*step.ways.values(), strict=True))
-    for item in tqdm(items, desc=step.name):
+    for item in tqdm(list(zip(*step.ways.values(), strict=True)), step.name):
         ways = dict(zip(step.ways, item, strict=True))
         seconds, results = in_turn(ways, rounds, clock=clock, keep=True)
         for name, spent in seconds.items():
             fastest[name].append(min(spent))
         differences.append(step.compare(results['stock'], results['ours']))
-    difference = 100 * float(np.mean(differences))
+    difference = 100 * np.mean(differences)
     titles = {'ours': (step.name, f'{difference:.4f} %' if difference else 'none')}
-    found = []
-    stock = float(np.mean(fastest.pop('stock')))
+    found, stock = [], np.mean(fastest.pop('stock'))
     for name, values in fastest.items():
-        mean = float(np.mean(values))
+        mean = np.mean(values)
         cells = [f'{1000 * stock:.1f}', f'{1000 * mean:.1f}', f'{stock / mean:.1f}']
         cells += [f'{memory["stock"]:.0f}', f'{memory[name]:.0f}']
         title, agreement = titles.get(name, (f'– the same, {name}', ''))

@@ -47,9 +47,8 @@ def batch(size: tuple[int, int], images: int, pitch: int = 64) -> dict:
         images: Number of images.
         pitch: Distance of two cells' centres, pixels; a cell is three quarters of it.
     """
-    height, width = size
     rng = np.random.default_rng(0)
-    rows, columns = (range(0, length - pitch + 1, pitch) for length in (height, width))
+    rows, columns = (range(0, length - pitch + 1, pitch) for length in size)
     corners = [(x, y) for y in rows for x in columns]
     side = pitch * 3 // 4
     label_map = np.zeros(size, np.int32)
@@ -60,13 +59,9 @@ def batch(size: tuple[int, int], images: int, pitch: int = 64) -> dict:
     for _ in range(images):
         inputs.append(torch.from_numpy(rng.integers(0, 255, (3, *size), np.uint8)))
         info = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
-        sample = DetDataSample(metainfo=info)
-        sample.gt_instances = InstanceData(
-            bboxes=boxes.clone(),
-            labels=torch.zeros(len(boxes), dtype=torch.long),
-            masks=LabelMapMasks.from_map(label_map),
-        )
-        samples.append(sample)
+        labels, masks = torch.zeros(len(boxes)).long(), LabelMapMasks.from_map(label_map)
+        samples.append(DetDataSample(metainfo=info))
+        samples[-1].gt_instances = InstanceData(bboxes=boxes.clone(), labels=labels, masks=masks)
     return dict(inputs=inputs, data_samples=samples)
 
 
@@ -95,10 +90,8 @@ def rows(
     name: str, size: tuple[int, int], images: int, rounds: int, device: str
 ) -> Iterator[list[str]]:
     """Table rows of one config."""
-    data = batch(size, images)
-    steps = {
-        what: training_step(name, change, data, device) for what, change in VARIANTS[name].items()
-    }
+    data, variants = batch(size, images), VARIANTS[name].items()
+    steps = {what: training_step(name, change, data, device) for what, change in variants}
     in_turn(steps, 1)  # the first step allocates and compiles
     seconds = in_turn(steps, rounds, label=name).seconds
     for what, spent in seconds.items():
@@ -112,10 +105,8 @@ def run(rounds: int = 3, device: str | None = None) -> str:
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     small, large = VARIANTS
     size, images = ((512, 512), 1) if device == 'cpu' else ((1024, 1024), 16)
-    found = [
-        *rows(small, (384, 512), 4, rounds, device),
-        *rows(large, size, images, rounds, device),
-    ]
+    found = list(rows(small, (384, 512), 4, rounds, device))
+    found += rows(large, size, images, rounds, device)
     header = ['config', 'batch', 'setting', 'seconds a step', 'over the config as it is']
     about = f'Machine: {machine("torch", device=device)}. The fastest of {rounds} steps.'
     return f'{about}\n\n{markdown_table(header, found, text=3)}'

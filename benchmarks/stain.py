@@ -97,10 +97,8 @@ def staintools(method: str, image: np.ndarray, reference: np.ndarray) -> Call:
     """Staintools with SPAMS."""
     import staintools
 
-    if method == 'reinhard':
-        normalizer = staintools.ReinhardColorNormalizer()
-    else:
-        normalizer = staintools.StainNormalizer(method=method)
+    reinhard, others = staintools.ReinhardColorNormalizer, staintools.StainNormalizer
+    normalizer = reinhard() if method == 'reinhard' else others(method=method)
     normalizer.fit(reference.copy())
     copy = image.copy()  # it writes into its input
     return lambda: normalizer.transform(copy)
@@ -110,8 +108,7 @@ def tiatoolbox(method: str, image: np.ndarray, reference: np.ndarray) -> Call:
     """Tiatoolbox's stain normalisation without the packages that the rest of it imports."""
     if 'tiatoolbox' not in sys.modules:
         _load_part_of_tiatoolbox()
-    stainnorm = importlib.import_module('tiatoolbox.tools.stainnorm')
-    normalizer = stainnorm.get_normalizer(method)
+    normalizer = importlib.import_module('tiatoolbox.tools.stainnorm').get_normalizer(method)
     normalizer.fit(reference.copy())
     copy = image.copy()
     return lambda: normalizer.transform(copy)
@@ -174,14 +171,12 @@ def table(contenders: dict[Contender, Call | str], seconds: dict[Contender, list
     best = {contender: min(spent) for contender, spent in seconds.items()}
     rows, verdicts = [], []
     for (method, library), call in contenders.items():
-        if isinstance(call, str):
-            rows.append([method, library, call, '', ''])
-            continue
-        fastest, ratio = best[method, library], best[method, library] / best[method, OURS]
-        middle = median(seconds[method, library])
-        rows.append(
-            [method, library, f'{1e3 * fastest:.1f}', f'{1e3 * middle:.1f}', f'{ratio:.1f}x']
-        )
+        cells = [call, '', '']
+        if not isinstance(call, str):
+            fastest, middle = best[method, library], median(seconds[method, library])
+            ratio = fastest / best[method, OURS]
+            cells = [f'{1e3 * fastest:.1f}', f'{1e3 * middle:.1f}', f'{ratio:.1f}x']
+        rows.append([method, library, *cells])
     for method, target in TARGETS.items():
         others = [key for key in best if key[0] == method and key[1] != OURS]
         if others:
@@ -208,9 +203,8 @@ def two_smears(image: Path | None, reference: Path | None) -> tuple[list[np.ndar
     else:
         chosen, source = [], 'Two generated smears'
     rng = np.random.default_rng(0)
-    pictures = [read_slide(file)[0][..., ::-1] for file in chosen] or [
-        demo_smear(rng, (1200, 1600))[0] for _ in range(2)
-    ]
+    pictures = [read_slide(file)[0][..., ::-1] for file in chosen]
+    pictures = pictures or [demo_smear(rng, (1200, 1600))[0] for _ in range(2)]
     return [cv2.resize(np.ascontiguousarray(p), (1600, 1200)) for p in pictures], source
 
 

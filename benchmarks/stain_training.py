@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from benchmarks.harness import ROOT, markdown_table
@@ -53,10 +54,9 @@ def config_texts(reference: Path, steps: int) -> dict[str, str]:
         step = f'[{NORMALIZE.format(method, str(reference))}]'
         variants[f'{method}_seed0'] = (0, step, step)
     variants['jitter_seed0'] = (0, f'[{JITTER}]', '[]')
+    write = partial(CONFIG.format, base=str(BASE.resolve()), steps=steps)
     return {
-        name: CONFIG.format(
-            base=str(BASE.resolve()), seed=seed, steps=steps, train_stain=train, test_stain=test
-        )
+        name: write(seed=seed, train_stain=train, test_stain=test)
         for name, (seed, train, test) in variants.items()
     }
 
@@ -81,9 +81,8 @@ def train_and_evaluate(run: Path, text: str, steps: int, data_root: Path) -> Non
 
 def as_row(run: Path) -> list[str]:
     """The run's cells of the table."""
-    result = json.loads((run / 'evaluation.json').read_text(encoding='utf-8'))
-    cells = [f'{result["figures"][key]:.3f}' for _, key in COLUMNS]
-    return [run.name.replace('_seed', ', seed '), *cells]
+    found = json.loads((run / 'evaluation.json').read_text(encoding='utf-8'))['figures']
+    return [run.name.replace('_seed', ', seed '), *(f'{found[key]:.3f}' for _, key in COLUMNS)]
 
 
 def run(

@@ -26,15 +26,15 @@ CONNECTIVITY: int = 8
 MIN_AREA: int = 100
 """Components smaller than this (pixels) are specks, not cells."""
 
+# Touching cells: which components are looked at, and which maxima count.
+AREA_RATIO = 1.3  # least area, in medians of the image's components
+SOLIDITY = 0.97  # greatest area, in areas of the convex hull
+DEPTH = 0.03  # least height of a seed over its saddle; larger cuts less
+
 
 @dataclass(frozen=True)
 class Speck:
-    """A component too small to be a cell.
-
-    Attributes:
-        bbox: ``(x, y, width, height)`` in pixels.
-        area: Pixels, at least 1 and below ``min_area``.
-    """
+    """A component too small to be a cell; its box is ``(x, y, width, height)``, in pixels."""
 
     bbox: tuple[int, int, int, int]
     area: int
@@ -46,13 +46,7 @@ def label_instances(
     connectivity: int = CONNECTIVITY,
     min_area: int = MIN_AREA,
 ) -> tuple[np.ndarray, list[Speck]]:
-    """Label the cells of a mask.
-
-    Args:
-        mask: ``(H, W)``, bool or uint8 or another numeric type.
-        threshold: Foreground is ``mask > threshold``; a bool mask is taken as it is.
-        connectivity: 4 or 8.
-        min_area: Smallest cell in pixels.
+    """Label the cells of a ``(H, W)`` mask: a bool one, or a numeric one above ``threshold``.
 
     Returns:
         The label map, ``(H, W)`` int32 with 0 for background and ``1..N`` for the cells in the
@@ -74,10 +68,7 @@ def label_instances(
     )
     cells = stats[:, cv2.CC_STAT_AREA] >= min_area
     cells[0] = False
-    specks = [
-        Speck(tuple(int(v) for v in row[:4]), int(row[cv2.CC_STAT_AREA]))
-        for row in stats[1:][~cells[1:]]
-    ]
+    specks = [Speck((x, y, w, h), area) for x, y, w, h, area in stats[1:][~cells[1:]].tolist()]
     specks.sort(key=lambda speck: (speck.bbox[1], speck.bbox[0], speck.bbox, speck.area))
     kept = np.flatnonzero(cells)
     # OpenCV's order of labels depends on its algorithm and threads; reading order does not.
@@ -94,7 +85,7 @@ def _relabel(labels: np.ndarray, lookup: np.ndarray, boxes: np.ndarray) -> np.nd
         return lookup[labels]
     places = []
     for k in changed:
-        left, top, width, height = (int(v) for v in boxes[k, :4])
+        left, top, width, height = boxes[k, :4].tolist()
         view = labels[top : top + height, left : left + width]
         places.append((view, view == k, lookup[k]))
     for view, where, new in places:
@@ -103,24 +94,17 @@ def _relabel(labels: np.ndarray, lookup: np.ndarray, boxes: np.ndarray) -> np.nd
 
 
 def split_touching(
-    label_map: np.ndarray,
-    min_area: int = MIN_AREA,
-    area_ratio: float = 1.3,
-    solidity: float = 0.97,
-    depth: float = 0.03,
+    label_map: np.ndarray, min_area: int = MIN_AREA
 ) -> tuple[np.ndarray, dict[int, int]]:
     """Cut components that are several touching cells.
 
     Looked at are components that are large for their image and have a dent. Each is cut by a
     watershed of the distance to its border (scikit-image), seeded at the maxima that rise above
-    the saddle to a higher one by at least ``depth`` of the component's greatest distance.
+    the saddle to a higher one by at least :data:`DEPTH` of the component's greatest distance.
 
     Args:
         label_map: ``(H, W)`` int, 0 background, ``1..N`` components.
         min_area: A component isn't cut when a piece would be smaller than this (pixels).
-        area_ratio: Least area of a component, in medians of the image's components.
-        solidity: Greatest area of a component, in areas of its convex hull, 0..1.
-        depth: Least height of a seed over its saddle, 0..1; larger cuts less.
 
     Returns:
         ``(H, W)`` int32 label map of the same foreground, cells in reading order, and for each
@@ -134,18 +118,16 @@ def split_touching(
     areas = np.bincount(result.ravel())[1:]
     if not areas.any():
         return result, {}
-    count = len(areas)
-    cut = {}
-    for k in np.flatnonzero(areas >= area_ratio * np.median(areas[areas > 0])) + 1:
+    count, cut = len(areas), {}
+    for k in np.flatnonzero(areas >= AREA_RATIO * np.median(areas[areas > 0])) + 1:
         component = label_map[boxes[k - 1]] == k
-        if _solidity(component) > solidity:
+        if _solidity(component) > SOLIDITY:
             continue
         component = np.pad(component, 1)
-        distance = cv2.distanceTransform(
-            component.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
-        )
+        bitmap = component.view(np.uint8)
+        distance = cv2.distanceTransform(bitmap, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         distance = cv2.GaussianBlur(distance, (0, 0), 2.0)  # a rough border makes false maxima
-        seeds, found = ndimage.label(h_maxima(distance, depth * distance.max()), np.ones((3, 3)))
+        seeds, found = ndimage.label(h_maxima(distance, DEPTH * distance.max()), np.ones((3, 3)))
         if found < 2:
             continue
         pieces = watershed(-distance, seeds, mask=component)[1:-1, 1:-1]
@@ -174,15 +156,14 @@ def _in_reading_order(label_map: np.ndarray) -> np.ndarray:
 def _first_pixel(label_map: np.ndarray, k: int, box: Sequence[int]) -> int:
     """Flat index of label ``k``'s first pixel; ``box`` begins ``(left, top, width)``."""
     left, top, width = (int(v) for v in box[:3])
-    column = left + int(np.argmax(label_map[top, left : left + width] == k))
-    return top * label_map.shape[1] + column
+    column = int(np.argmax(label_map[top, left : left + width] == k))
+    return top * label_map.shape[1] + left + column
 
 
 def _solidity(component: np.ndarray) -> float:
     """Area of a component's crop over the area of its convex hull, both in pixels."""
-    contours, _ = cv2.findContours(
-        component.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-    )
+    bitmap = component.astype(np.uint8)
+    contours, _ = cv2.findContours(bitmap, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = np.zeros(component.shape, np.uint8)
     cv2.fillConvexPoly(hull, cv2.convexHull(np.concatenate(contours)), 1)
     return float(np.count_nonzero(component) / max(np.count_nonzero(hull), 1))

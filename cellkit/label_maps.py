@@ -11,32 +11,26 @@ def smallest_dtype(greatest: int) -> type[np.integer]:
 
 
 def areas_and_boxes(label_map: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
-    """Areas and tight boxes of all labels, from one pass over the rows' runs.
-
-    Args:
-        label_map: (H, W) integers in 0..num; 0 is background.
-        num: greatest label to report.
+    """Areas and tight boxes of labels 0..num of a (H, W) map, from one pass over the rows' runs.
 
     Returns:
         areas: (num + 1,) int64, pixels of each label; the background's is 0.
         boxes: (num + 1, 4) int64, (x1, y1, x2, y2) with the right and lower edge exclusive; zeros
             for labels without a pixel.
     """
-    height, width = label_map.shape
     areas, boxes = np.zeros(num + 1, np.int64), np.zeros((num + 1, 4), np.int64)
     if label_map.size == 0:
         return areas, boxes
-    edge = np.ones((height, width), bool)
+    edge = np.ones(label_map.shape, bool)
     np.not_equal(label_map[:, 1:], label_map[:, :-1], out=edge[:, 1:])
     starts = np.flatnonzero(edge)
-    ends = np.append(starts[1:], height * width)
-    rows, columns = np.divmod(starts, width)
-    labels = label_map[rows, columns]
+    lengths = np.diff(starts, append=label_map.size)
+    rows, columns = np.divmod(starts, label_map.shape[1])
+    labels = label_map[rows, columns].astype(np.intp)
     cells = labels > 0
-    labels, rows, columns = labels[cells].astype(np.intp), rows[cells], columns[cells]
-    lengths = (ends - starts)[cells]
+    labels, rows, columns, lengths = labels[cells], rows[cells], columns[cells], lengths[cells]
     np.add.at(areas, labels, lengths)
-    boxes[:, :2] = max(height, width)
+    boxes[:, :2] = max(label_map.shape)
     np.minimum.at(boxes[:, 0], labels, columns)
     np.minimum.at(boxes[:, 1], labels, rows)
     np.maximum.at(boxes[:, 2], labels, columns + lengths)
@@ -58,7 +52,7 @@ def crop_and_resize(
         label_map: (H, W) integers.
         labels: (N,) label to look for in each box.
         boxes: (N, 4) (x1, y1, x2, y2), pixels.
-        out_shape: (height, width) of the result, bins.
+        out_shape: Bins down and across.
 
     Returns:
         (N, *out_shape) float32 in 0..1.
@@ -74,14 +68,9 @@ def crop_and_resize(
         window = label_map[y : y + row_weights.shape[1], x : x + column_weights.shape[1]]
         inside = (window == labels[k]).astype(np.float32)
         np.matmul(row_weights @ inside, column_weights.T, out=result[k])
-    samples = samples_per_bin(boxes, out_shape).prod(axis=1)
-    return result / np.maximum(samples, 1)[:, None, None]
-
-
-def samples_per_bin(boxes: np.ndarray, out_shape: tuple[int, int]) -> np.ndarray:
-    """(N, 2) int64, the rows and columns of sample points that RoIAlign puts in a bin."""
-    lengths = np.stack([boxes[:, 3] - boxes[:, 1], boxes[:, 2] - boxes[:, 0]], axis=1)
-    return np.ceil(lengths / np.asarray(out_shape, np.float32)).astype(np.int64)
+    # Sample points in a bin: rows by columns.
+    grid = np.ceil((boxes[:, 2:] - boxes[:, :2]) / np.float32(out_shape[::-1])).astype(np.int64)
+    return result / np.maximum(grid.prod(axis=1), 1)[:, None, None]
 
 
 def _axis_weights(
@@ -95,18 +84,16 @@ def _axis_weights(
         pixel outside the image.
     """
     count = len(lows)
-    lengths = highs - lows
-    steps = lengths / np.float32(bins)
+    steps = (highs - lows) / np.float32(bins)
     grid = np.ceil(steps).astype(np.int64)
     samples = grid * bins
+    stops = np.cumsum(samples)
     box = np.repeat(np.arange(count), samples)
-    rank = np.arange(len(box)) - np.repeat(np.cumsum(samples) - samples, samples)
-    bin_of, within = np.divmod(rank, grid[box])
+    bin_of, within = np.divmod(np.arange(len(box)) - (stops - samples)[box], grid[box])
     # Single precision and this order of operations, as in the RoIAlign kernel.
     position = (lows - np.float32(0.5))[box] + bin_of.astype(np.float32) * steps[box]
-    position += (
-        (within.astype(np.float32) + np.float32(0.5)) * steps[box] / grid[box].astype(np.float32)
-    )
+    inside = within.astype(np.float32) + np.float32(0.5)
+    position += inside * steps[box] / grid[box].astype(np.float32)
     counted = (position >= -1) & (position <= size)
     position = np.clip(position, 0, size - 1)
     low = position.astype(np.int64)
@@ -114,7 +101,6 @@ def _axis_weights(
     share = (position - low) * counted
     first, last = np.zeros(count, np.int64), np.full(count, -1)
     filled = samples > 0
-    stops = np.cumsum(samples)
     first[filled] = low[(stops - samples)[filled]]
     last[filled] = high[stops[filled] - 1]
     spans = last - first + 1
@@ -122,8 +108,5 @@ def _axis_weights(
     row = offsets[:-1][box] + bin_of * spans[box] - first[box]
     weights = np.bincount(row + low, counted - share, offsets[-1])
     weights += np.bincount(row + high, share, offsets[-1])
-    weights = weights.astype(np.float32)
-    return [
-        (int(first[k]), weights[offsets[k] : offsets[k + 1]].reshape(bins, spans[k]))
-        for k in range(count)
-    ]
+    parts = np.split(weights.astype(np.float32), offsets[1:])[:-1]
+    return [(x, part.reshape(bins, -1)) for x, part in zip(first.tolist(), parts, strict=True)]

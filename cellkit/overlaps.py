@@ -18,27 +18,22 @@ def intersection_table(
     """Count the pixels that every true and every predicted instance share, in one pass.
 
     Args:
-        true_map: (H, W) int, 0 background, 1..T.
-        pred_map: (H, W) int, 0 background, 1..P.
-        num_true: T; the greatest label when None.
-        num_pred: P; the greatest label when None.
+        true_map, pred_map: (H, W) int, 0 background, labels 1..T and 1..P.
+        num_true, num_pred: T and P; the greatest label when None.
 
     Returns:
         (T + 1, P + 1) int64; entry [t, p] is the number of pixels with labels t and p, row and
         column 0 the background. Row and column sums are the areas.
 
     Raises:
-        ValueError: If the maps differ in shape or hold a label outside 0..T or 0..P.
+        ValueError: The maps differ in shape or hold a label outside 0..T or 0..P.
     """
     if true_map.shape != pred_map.shape:
         raise ValueError(f"label maps of {true_map.shape} and {pred_map.shape} can't be compared")
-    num_true = _count(true_map, num_true)
-    num_pred = _count(pred_map, num_pred)
-    columns = num_pred + 1
-    cells = (num_true + 1) * columns
-    pairs = np.multiply(true_map, columns, dtype=np.int32 if cells < 2**31 else np.int64)
+    rows, columns = _count(true_map, num_true) + 1, _count(pred_map, num_pred) + 1
+    pairs = np.multiply(true_map, columns, dtype=np.int32 if rows * columns < 2**31 else np.int64)
     pairs += pred_map
-    return np.bincount(pairs.ravel(), minlength=cells).reshape(num_true + 1, columns)
+    return np.bincount(pairs.ravel(), minlength=rows * columns).reshape(rows, columns)
 
 
 def _count(label_map: np.ndarray, num: int | None) -> int:
@@ -70,13 +65,9 @@ def iou_matrix(table: np.ndarray) -> np.ndarray:
 def optimal_matching(iou: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Pair true and predicted instances one to one: most pairs first, then the greatest sum of IoU.
 
-    A pair needs IoU >= ``threshold``. This is the rule of stardist's ``matching`` and of cellpose's
-    ``metrics.average_precision``. Above a threshold of 0.5 instances that don't overlap have only
-    one such pairing.
-
-    Args:
-        iou: (T, P) float.
-        threshold: Least IoU of a pair, above 0.
+    A pair of the (T, P) ``iou`` needs at least ``threshold``, which is above 0. This is the rule of
+    stardist's ``matching`` and of cellpose's ``metrics.average_precision``. Above a threshold of
+    0.5 instances that don't overlap have only one such pairing.
 
     Returns:
         Indices of the true and of the predicted instances, (M,) int64 each, element k pair k.

@@ -26,33 +26,23 @@ MAX_CHARACTERS = 7  # five bits each: enough for any length below 2**31
 
 
 class Runs(NamedTuple):
-    """The foreground runs of several masks of one image size.
+    """The foreground runs of several masks of one image size, (R,) int64 each.
 
-    Attributes:
-        starts: (R,) int64, first pixel of each run, column-major (``x * height + y``).
-        ends: (R,) int64, one past the last pixel.
-        owners: (R,) int64, index of the mask that each run belongs to, ascending; ``starts`` ascend
-            within one.
+    Pixels count column by column (``x * height + y``). Owners ascend, starts ascend within one.
     """
 
     starts: np.ndarray
-    ends: np.ndarray
-    owners: np.ndarray
+    ends: np.ndarray  # one past the last pixel
+    owners: np.ndarray  # index of the mask that a run belongs to
 
 
 def encode_label_map(label_map: np.ndarray, num: int | None = None) -> list[dict]:
-    """Encode every instance of a label map in one pass.
+    """RLE dicts ``{"size": [H, W], "counts": str}`` of labels 1..num, from one pass over the map.
 
-    Args:
-        label_map: (H, W) integers; 0 is background, k is instance k.
-        num: how many instances to return; the greatest label when None.
-
-    Returns:
-        ``num`` RLE dicts ``{"size": [H, W], "counts": str}``; element k - 1 is label k. A label
-        without a pixel gives an empty mask.
+    ``num`` is the greatest label when None. A label without a pixel gives an empty mask.
 
     Raises:
-        ValueError: if the map is not two-dimensional, not integer, or holds a label outside 0..num.
+        ValueError: The map is not (H, W) integers, or holds a label outside 0..num.
     """
     label_map = np.asarray(label_map)
     if label_map.ndim != 2 or label_map.dtype.kind not in 'iub':
@@ -61,7 +51,7 @@ def encode_label_map(label_map: np.ndarray, num: int | None = None) -> list[dict
         )
     height, width = label_map.shape
     if label_map.size == 0:
-        return _encode(Runs(*(np.zeros(0, np.int64),) * 3), num or 0, height, width)
+        return _encode(decode_runs([]), num or 0, height, width)
     smallest, greatest = int(label_map.min()), int(label_map.max())
     num = greatest if num is None else num
     if smallest < 0 or greatest > num:
@@ -79,24 +69,19 @@ def encode_label_map(label_map: np.ndarray, num: int | None = None) -> list[dict
 def encode_crops(
     crops: Sequence[np.ndarray], xs: Sequence[int], ys: Sequence[int], height: int, width: int
 ) -> list[dict]:
-    """Encode full-size masks of which only the part inside a crop is given.
+    """RLE dicts of full-size masks, each given by a crop that holds all its foreground.
 
     Args:
         crops: N arrays (h, w), any sizes, foreground where non-zero.
-        xs: N columns of the crops' left edges in the full image, pixels.
-        ys: N rows of the crops' top edges, pixels.
-        height, width: of the full image, pixels.
-
-    Returns:
-        N RLE dicts of size ``[height, width]``.
+        xs, ys: Columns and rows of their upper left pixels in the full image.
+        height, width: Of the full image, pixels.
 
     Raises:
-        ValueError: if a crop reaches out of the image.
+        ValueError: A crop reaches out of the image.
     """
-    count = len(crops)
-    if count == 0:
+    if len(crops) == 0:
         return []
-    shapes = np.array([np.shape(crop) for crop in crops], np.int64).reshape(count, 2)
+    shapes = np.array([np.shape(crop) for crop in crops], np.int64)
     xs, ys = np.asarray(xs, np.int64), np.asarray(ys, np.int64)
     outside = (xs < 0) | (ys < 0) | (xs + shapes[:, 1] > width) | (ys + shapes[:, 0] > height)
     if outside.any():
@@ -120,35 +105,35 @@ def encode_crops(
     owners = np.searchsorted(offsets, starts, side='right') - 1
     columns, rows = np.divmod(starts - offsets[owners], strides[owners])
     starts = (xs[owners] + columns) * height + ys[owners] + rows
-    return _encode(_joined(Runs(starts, starts + lengths, owners)), count, height, width)
+    ends = starts + lengths
+    # Runs of one mask that touch become one, as those of neighbouring full-height columns.
+    touch = np.zeros(len(starts) + 1, bool)
+    touch[1:-1] = (ends[:-1] == starts[1:]) & (owners[:-1] == owners[1:])
+    first, last = ~touch[:-1], ~touch[1:]
+    return _encode(Runs(starts[first], ends[last], owners[first]), len(crops), height, width)
 
 
 def decode_runs(rles: Sequence[dict]) -> Runs:
     """Read the foreground runs of RLE masks without painting them.
 
-    Args:
-        rles: RLE dicts of one size; ``counts`` is a str, bytes, or a list of run lengths.
-
-    Returns:
-        The runs of all masks; mask k of the list owns the runs with ``owners == k``.
+    ``counts`` of a mask is a str, bytes, or a list of run lengths.
 
     Raises:
-        ValueError: if a mask's run lengths don't add up to its size, or the sizes differ.
+        ValueError: A mask's run lengths don't add up to its size, or the sizes differ.
     """
     if not rles:
         return Runs(*(np.zeros(0, np.int64),) * 3)
     height, width = image_size(rles)
-    if all(isinstance(rle['counts'], (str, bytes)) for rle in rles):
-        values, sizes = _parse([rle['counts'] for rle in rles])
-        counts = _undo_differences(values, sizes)
+    given = [rle['counts'] for rle in rles]
+    if all(isinstance(item, (str, bytes)) for item in given):
+        counts, sizes = _parse(given)
     else:
-        lengths = [_uncompressed(rle['counts']) for rle in rles]
+        lengths = [_parse([c])[0] if isinstance(c, (str, bytes)) else c for c in given]
         sizes = np.array([len(item) for item in lengths])
-        counts = np.concatenate(lengths)
+        counts = np.concatenate([np.asarray(item, np.int64) for item in lengths])
     ends = np.cumsum(counts)
-    last = np.cumsum(sizes) - 1
     owners = np.repeat(np.arange(len(rles)), sizes)
-    sums = np.diff(ends[last], prepend=0) if sizes.all() else np.zeros(1)
+    sums = np.diff(ends[np.cumsum(sizes) - 1], prepend=0) if sizes.all() else np.zeros(1)
     if (sums != height * width).any() or (counts < 0).any():
         raise ValueError(
             f"the run lengths of an RLE mask don't add up to its size, {height}x{width}"
@@ -165,21 +150,18 @@ def decode_to_label_map(
     size: tuple[int, int] | None = None,
     dtype: np.typing.DTypeLike = np.int32,
 ) -> np.ndarray:
-    """Paint RLE masks into one label map straight from their run lengths.
+    """Paint RLE masks into one (H, W) label map, k + 1 where mask k lies, from their run lengths.
 
     Args:
         rles: N RLE dicts of one size.
-        order: the indices of ``rles`` in painting order, later ones over earlier ones; 0..N-1 when
-            None. Masks that it leaves out are not painted.
+        order: Indices of masks, later ones painted over earlier ones; 0..N-1 when None. Masks that
+            it leaves out are not painted.
         size: (height, width) of the result; needed only if ``rles`` is empty.
-        dtype: integer type of the result.
-
-    Returns:
-        (H, W) label map, C-contiguous; k + 1 where mask k lies, 0 elsewhere.
+        dtype: Integer type of the result, which is C-contiguous.
 
     Raises:
-        ValueError: if sizes differ, run lengths don't add up, ``size`` is missing, or N is too
-            great for ``dtype``.
+        ValueError: Sizes differ, run lengths don't add up, ``size`` is missing, or N is too great
+            for ``dtype``.
     """
     return decode_and_check(rles, order, size, dtype)[0]
 
@@ -190,11 +172,7 @@ def decode_and_check(
     size: tuple[int, int] | None = None,
     dtype: np.typing.DTypeLike = np.int32,
 ) -> tuple[np.ndarray, bool]:
-    """Like :func:`decode_to_label_map`; also tell whether a pixel was claimed twice.
-
-    Returns:
-        The (H, W) label map, and True if two of the painted masks share a pixel.
-    """
+    """:func:`decode_to_label_map`, and whether two of the painted masks share a pixel."""
     height, width = image_size(rles, size)
     if len(rles) > np.iinfo(dtype).max:
         raise ValueError(f'{len(rles)} masks need more labels than {np.dtype(dtype)} holds')
@@ -219,19 +197,13 @@ def decode_and_check(
         values = np.zeros(2 * len(along) + 1, labels.dtype)
         values[1::2] = labels[along]
         flat = np.repeat(values, np.diff(bounds))
-    label_map = _transposed(flat.reshape(width, height))
-    return label_map.astype(dtype, copy=False), overlap
+    return _transposed(flat.reshape(width, height)).astype(dtype, copy=False), overlap
 
 
 def image_size(rles: Sequence[dict], size: tuple[int, int] | None = None) -> tuple[int, int]:
-    """The (height, width) in pixels that all masks share, and ``size`` if it is given.
-
-    Raises:
-        ValueError: if the sizes differ, or there is none.
-    """
-    sizes = {(int(rle['size'][0]), int(rle['size'][1])) for rle in rles}
-    if size is not None:
-        sizes.add((int(size[0]), int(size[1])))
+    """The one (height, width), pixels, of all masks and of ``size``; else a ValueError."""
+    given = [rle['size'] for rle in rles] + ([] if size is None else [size])
+    sizes = {(int(height), int(width)) for height, width in given}
     if len(sizes) != 1:
         found = sorted(sizes) or 'none'
         raise ValueError(f'RLE masks of one image must have one size, not {found}')
@@ -245,16 +217,6 @@ def _transposed(array: np.ndarray) -> np.ndarray:
     return cv2.transpose(array)
 
 
-def _joined(runs: Runs) -> Runs:
-    """Join runs of one mask that touch, as those of neighbouring full-height columns do."""
-    starts, ends, owners = runs
-    touch = (ends[:-1] == starts[1:]) & (owners[:-1] == owners[1:])
-    if not touch.any():
-        return runs
-    first, last = np.concatenate(([True], ~touch)), np.concatenate((~touch, [True]))
-    return Runs(starts[first], ends[last], owners[first])
-
-
 def _ranks(sizes: np.ndarray) -> np.ndarray:
     """0, 1, 2 ... within each group, for groups of the given sizes laid end to end."""
     return np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -262,20 +224,18 @@ def _ranks(sizes: np.ndarray) -> np.ndarray:
 
 def _encode(runs: Runs, num: int, height: int, width: int) -> list[dict]:
     """RLE dicts of ``num`` masks from their runs."""
-    total = height * width
     starts, ends, owners = runs
     runs_per_mask = np.bincount(owners, minlength=num)
     stops = np.cumsum(runs_per_mask)
     filled = runs_per_mask > 0
-    tail = np.full(num, total)  # background after the last run; not written if there is none
+    tail = np.full(num, height * width)  # background after the last run; 0 isn't written
     tail[filled] -= ends[stops[filled] - 1]
     sizes = 2 * runs_per_mask + ((tail > 0) | ~filled)
     count_stops = np.cumsum(sizes)
     counts = np.zeros(int(sizes.sum()), np.int64)
     place = 2 * np.arange(len(starts)) + (count_stops - sizes - 2 * (stops - runs_per_mask))[owners]
     previous_end = np.zeros_like(starts)
-    same = owners[1:] == owners[:-1]
-    previous_end[1:][same] = ends[:-1][same]
+    np.copyto(previous_end[1:], ends[:-1], where=owners[1:] == owners[:-1])
     counts[place] = starts - previous_end
     counts[place + 1] = ends - starts
     counts[count_stops[tail > 0] - 1] = tail[tail > 0]
@@ -307,7 +267,7 @@ def _format(counts: np.ndarray, sizes: np.ndarray) -> list[str]:
 
 
 def _parse(texts: Sequence[str | bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Read the numbers in COCO strings: all values end to end, and how many each string held."""
+    """Run lengths in COCO strings: those of all strings end to end, and how many each held."""
     texts = [text.encode('ascii') if isinstance(text, str) else text for text in texts]
     groups = np.frombuffer(b''.join(texts), np.uint8).astype(np.int64) - 48
     if len(groups) == 0:
@@ -322,27 +282,18 @@ def _parse(texts: Sequence[str | bytes]) -> tuple[np.ndarray, np.ndarray]:
     values = np.add.reduceat((groups & 31) << shifts, firsts)
     negative = groups[lasts] & 16 != 0
     values[negative] -= 1 << (shifts[lasts[negative]] + 5)
-    numbers = np.searchsorted(lasts, text_stops)
-    return values, np.diff(numbers, prepend=0)
+    sizes = np.diff(np.searchsorted(lasts, text_stops), prepend=0)
+    return _undo_differences(values, sizes), sizes
 
 
 def _undo_differences(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Undo ``counts[i] -= counts[i - 2] for i > 2`` by sums over every other value of a mask."""
     ranks = _ranks(sizes)
     counts = values.copy()
-    for chain in ((ranks % 2 == 1), (ranks % 2 == 0) & (ranks > 0)):
+    for chain in (ranks % 2 == 1, (ranks % 2 == 0) & (ranks > 0)):
         members = np.flatnonzero(chain)
-        if not len(members):
-            continue
         sums = np.cumsum(values[members])
         first = ranks[members] <= 2
         base = (sums - values[members])[first]
         counts[members] = sums - base[np.cumsum(first) - 1]
     return counts
-
-
-def _uncompressed(counts: str | bytes | Sequence[int]) -> np.ndarray:
-    """Run lengths of one mask whatever form they are in."""
-    if isinstance(counts, (str, bytes)):
-        return _undo_differences(*_parse([counts]))
-    return np.asarray(counts, np.int64)

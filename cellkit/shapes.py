@@ -56,7 +56,7 @@ def shape_values(label_map: np.ndarray, border: int = 1) -> dict[str, np.ndarray
         (``x, y, width, height``) and ``area`` are int64, ``touches_border`` bool, the rest float64.
 
     Raises:
-        ValueError: If the map is not two-dimensional.
+        ValueError: The map is not two-dimensional.
     """
     if label_map.ndim != 2:
         raise ValueError(f'a label map must be (H, W), not {label_map.shape}')
@@ -71,10 +71,8 @@ def shape_values(label_map: np.ndarray, border: int = 1) -> dict[str, np.ndarray
     values['equivalent_diameter'] = np.sqrt(4 * values['area'] / np.pi)
     perimeter = np.maximum(values['perimeter'].astype(float), np.finfo(float).tiny)
     values['circularity'] = np.minimum(4 * np.pi * values['area'] / perimeter / perimeter, 1.0)
+    upper_left = np.minimum(values['x'], values['y']) < border
     values['touches_border'] = (
-        (values['x'] < border)
-        | (values['y'] < border)
-        | (values['right'] > width - border)
-        | (values['bottom'] > height - border)
+        upper_left | (values['right'] > width - border) | (values['bottom'] > height - border)
     )
     return {name: values[name] for name in COLUMNS}

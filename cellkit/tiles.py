@@ -23,23 +23,14 @@ class Window(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What one tile shows of a cell.
+    """What one tile shows of a cell; x and y are the crop's upper left pixel in the image."""
 
-    Attributes:
-        mask: (h, w) bool, the cell's tight crop.
-        x: Column of the crop's left edge in the image.
-        y: Row of its top edge.
-        score: The detection's score.
-        window: The tile.
-        cut: Whether the cell is so close to an edge of the tile that more of it may lie beyond.
-    """
-
-    mask: np.ndarray
+    mask: np.ndarray  # (h, w) bool, the cell's tight crop
     x: int
     y: int
     score: float
-    window: Window
-    cut: bool
+    window: Window  # the tile
+    cut: bool  # so close to an edge of the tile that more of the cell may lie beyond
 
     @property
     def box(self) -> Window:
@@ -53,13 +44,10 @@ def tile_windows(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> 
     Args:
         size: (height, width) of the image, pixels.
         tile: (height, width) of a tile, pixels; cut to the image's where that is smaller.
-        overlap: Least overlap of neighbouring tiles, pixels, less than the tile's shorter side.
-
-    Returns:
-        The windows; every pixel lies in at least one.
+        overlap: Least overlap of neighbouring tiles, pixels.
 
     Raises:
-        ValueError: If the overlap is not less than a tile's sides, or something is not positive.
+        ValueError: The overlap is not less than a tile's sides, or something is not positive.
     """
     if min(*size, *tile) < 1 or not 0 <= overlap < min(tile):
         raise ValueError(f"tiles of {tile} pixels can't overlap by {overlap} on an image of {size}")
@@ -83,7 +71,7 @@ def pieces_of(
     size: tuple[int, int],
     margin: int,
 ) -> Iterator[Piece]:
-    """The cells of one tile.
+    """A piece for each label of a tile that has a pixel.
 
     Args:
         label_map: (h, w) int of the tile, 0 background, 1..N.
@@ -91,9 +79,6 @@ def pieces_of(
         window: The tile's place.
         size: (height, width) of the whole image, pixels.
         margin: A cell closer than this to an edge inside the image counts as cut, pixels.
-
-    Yields:
-        A piece for each label that has a pixel.
     """
     areas, boxes = areas_and_boxes(label_map, len(scores))
     low_x = margin if window.x1 > 0 else 0
@@ -112,23 +97,16 @@ def merge_pieces(pieces: Sequence[Piece]) -> list[Piece]:
 
     A cell that some tile shows whole is taken from there (the best score if several do), and other
     tiles' pieces of it are dropped. Cells that every tile cuts are united from their pieces: two
-    belong together if they are mostly the same where both tiles look.
-
-    Args:
-        pieces: Of all tiles.
-
-    Returns:
-        The cells; those that were united have the best score of their pieces and ``cut=True``.
+    belong together if they are mostly the same where both tiles look. These have the best score of
+    their pieces and ``cut=True``.
     """
     order = sorted(pieces, key=lambda piece: (piece.cut, -piece.score))
     boxes = np.array([piece.box for piece in order], np.int64).reshape(-1, 4)
     whole: list[int] = []
     left: list[int] = []
     for k, piece in enumerate(order):
-        near = _near(boxes, whole, k)
-        if any(_share_of_smaller(piece, order[j]) >= SAME_SHARE for j in near):
-            continue
-        (left if piece.cut else whole).append(k)
+        if not any(_hides(order[j], piece) for j in _near(boxes, whole, k)):
+            (left if piece.cut else whole).append(k)
     groups: list[list[int]] = []
     for k in left:
         near = set(_near(boxes, left, k))
@@ -152,9 +130,8 @@ def _common(a: Window, b: Window) -> Window:
 
 def _part(piece: Piece, window: Window) -> np.ndarray:
     """The piece's mask inside a window of the image that lies in its box."""
-    return piece.mask[
-        window.y1 - piece.y : window.y2 - piece.y, window.x1 - piece.x : window.x2 - piece.x
-    ]
+    x1, y1, x2, y2 = window
+    return piece.mask[y1 - piece.y : y2 - piece.y, x1 - piece.x : x2 - piece.x]
 
 
 def _shared(a: Piece, b: Piece) -> int:
@@ -163,20 +140,18 @@ def _shared(a: Piece, b: Piece) -> int:
     return int(np.count_nonzero(_part(a, common) & _part(b, common)))
 
 
-def _share_of_smaller(a: Piece, b: Piece) -> float:
-    if a.window == b.window:
-        return 0.0  # the detector told these two apart
-    return _shared(a, b) / min(np.count_nonzero(a.mask), np.count_nonzero(b.mask))
+def _hides(a: Piece, b: Piece) -> bool:
+    """Whether they share much of the smaller one; a detector told those of one tile apart."""
+    smaller = min(np.count_nonzero(a.mask), np.count_nonzero(b.mask))
+    return a.window != b.window and _shared(a, b) / smaller >= SAME_SHARE
 
 
 def _agree(a: Piece, b: Piece) -> bool:
     """Whether two pieces are mostly the same in the part of the image that both tiles show."""
-    if a.window == b.window:
-        return False
-    seen = _common(a.window, b.window)
-    shared = _shared(a, b)
+    shared = 0 if a.window == b.window else _shared(a, b)
     if not shared:
         return False
+    seen = _common(a.window, b.window)
     there = sum(np.count_nonzero(_part(piece, _common(piece.box, seen))) for piece in (a, b))
     return shared >= SAME_SHARE * (there - shared)
 
@@ -187,9 +162,8 @@ def _unite(pieces: Sequence[Piece]) -> Piece:
     if len(pieces) == 1:
         return best
     boxes = np.array([piece.box for piece in pieces])
-    (x1, y1), (x2, y2) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
-    mask = np.zeros((y2 - y1, x2 - x1), bool)
-    for piece in pieces:
-        h, w = piece.mask.shape
-        mask[piece.y - y1 : piece.y - y1 + h, piece.x - x1 : piece.x - x1 + w] |= piece.mask
-    return best._replace(mask=mask, x=int(x1), y=int(y1))
+    (left, top), (right, bottom) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    mask = np.zeros((bottom - top, right - left), bool)
+    for piece, (x1, y1, x2, y2) in zip(pieces, boxes, strict=True):
+        mask[y1 - top : y2 - top, x1 - left : x2 - left] |= piece.mask
+    return best._replace(mask=mask, x=int(left), y=int(top))

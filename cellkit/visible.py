@@ -26,7 +26,7 @@ def visible_cells(
         rles: N COCO RLE dicts.
         scores: (N,) float; at equal scores the later one goes first.
         size: (H, W) of the image in pixels.
-        least: Share of a prediction's pixels, 0..1.
+        least: 0..1.
 
     Returns:
         (H, W) int32 label map, 0 background, k + 1 where the k-th of the predictions that were kept
@@ -55,19 +55,13 @@ def visible_cells(
 
 
 def keep_largest_piece(label_map: np.ndarray, num: int) -> None:
-    """Erase, in place, all but the largest connected piece of each label.
-
-    Args:
-        label_map: (H, W) int, 0 background, 1..num; changed.
-        num: The greatest label.
-    """
+    """Erase, in place, all but the largest connected piece of each label 1..num."""
     areas, boxes = areas_and_boxes(label_map, num)
     for k in np.flatnonzero(areas):
         x1, y1, x2, y2 = boxes[k].tolist()
         crop = label_map[y1:y2, x1:x2]
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats(
-            (crop == k).astype(np.uint8), connectivity=CONNECTIVITY
-        )
+        cell = (crop == k).view(np.uint8)
+        count, pieces, stats, _ = cv2.connectedComponentsWithStats(cell, connectivity=CONNECTIVITY)
         if count > 2:
-            largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+            largest = 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])
             crop[(pieces > 0) & (pieces != largest)] = 0

@@ -18,6 +18,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import mmcv._ext
@@ -61,9 +62,8 @@ def boxes_and_scores() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
 
 def tensors(dtype: str, *arrays: np.ndarray) -> list[torch.Tensor]:
     # Rows in order: a compiled mmcv reads others wrongly, up to a crash.
-    return [
-        torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, dtype)) for array in arrays
-    ]
+    ordered = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+    return [array.to(getattr(torch, dtype)) for array in ordered]
 
 
 def nms_case(boxes: torch.Tensor, scores: torch.Tensor, iou: float, offset: int) -> Arrays:
@@ -91,15 +91,16 @@ def cases() -> Iterator[Case]:
         for name, *arrays in boxes_and_scores():
             given = tensors(dtype, *arrays)
             for offset in (0, 1):
+                label = f'offset {offset}, {dtype}'
                 for iou in (0.1, 0.3, 0.5, 0.7):
-                    label = f'{name}, IoU {iou}, offset {offset}, {dtype}'
-                    yield 'nms', label, partial(nms_case, *given, iou, offset)
-                for method in () if (name, dtype) == ('5000', 'float64') else METHODS:
                     yield (
-                        f'soft_nms, {method}',
-                        f'{name}, offset {offset}, {dtype}',
-                        partial(soft_nms_case, *given, method, offset),
+                        'nms',
+                        f'{name}, IoU {iou}, {label}',
+                        partial(nms_case, *given, iou, offset),
                     )
+                for method in () if (name, dtype) == ('5000', 'float64') else METHODS:
+                    call = partial(soft_nms_case, *given, method, offset)
+                    yield f'soft_nms, {method}', f'{name}, {label}', call
         rng = np.random.default_rng(1)
         map_ = rng.normal(size=(2, 8, 48, 64))
         for name, boxes, _ in boxes_and_scores():
@@ -108,17 +109,11 @@ def cases() -> Iterator[Case]:
             owner = np.arange(len(boxes))[:, None] % 2
             features, rois = tensors(dtype, map_, np.hstack([owner, boxes]))
             last = features.contiguous(memory_format=torch.channels_last)
-            for layout, given in (('', features), (', channels last', last)):
-                for aligned in (True, False):
-                    for sampling in (0, 1, 2):
-                        label = f'{name}, aligned {aligned}, {sampling} samples{layout}, {dtype}'
-                        yield (
-                            f'roi_align{layout}',
-                            label,
-                            lambda g=given, r=rois, s=sampling, a=aligned: roi_align_case(
-                                g, r, s, a
-                            ),
-                        )
+            layouts = {'': features, ', channels last': last}
+            for layout, aligned, sampling in product(layouts, (True, False), (0, 1, 2)):
+                label = f'{name}, aligned {aligned}, {sampling} samples{layout}, {dtype}'
+                call = partial(roi_align_case, layouts[layout], rois, sampling, aligned)
+                yield f'roi_align{layout}', label, call
 
 
 def milliseconds(call: Callable[[], object], repeats: int = 10) -> float:
@@ -141,19 +136,15 @@ def speeds() -> dict[str, float]:
     features, rois = tensors('float32', rng.normal(size=(1, 256, 192, 256)), rois)
     features.requires_grad_()
     result = roi_align(features, rois, 7, 0.25, 0)
-    gradient = torch.ones_like(result)
-
-    def backward() -> object:
-        return torch.autograd.grad(result, features, gradient, retain_graph=True)
-
+    ones = torch.ones_like(result)
+    backward = partial(torch.autograd.grad, result, features, ones, retain_graph=True)
     found = {'nms, 5000 boxes': milliseconds(lambda: nms(*sets['5000'], 0.5))}
     for method in METHODS:
         for name, count in (('random', 500), ('5000', 5000)):
             call = partial(soft_nms, *sets[name], 0.3, method=method)
             found[f'soft_nms, {method}, {count} boxes'] = milliseconds(call)
-    found['roi_align, 512 boxes, 256 channels'] = milliseconds(
-        lambda: roi_align(features.detach(), rois, 7, 0.25, 0)
-    )
+    forward = partial(roi_align, features.detach(), rois, 7, 0.25, 0)
+    found['roi_align, 512 boxes, 256 channels'] = milliseconds(forward)
     found['its gradient'] = milliseconds(backward)
     return found
 
@@ -173,43 +164,34 @@ def measure() -> Arrays:
 
 def table(compiled: Arrays, ours: Arrays) -> str:
     """Markdown: agreement a row an operator, then times a row a call."""
-    names = dict.fromkeys(key.rsplit('|', 1)[0] for key in ours)
     groups: dict[str, list[str]] = {}
-    for name in names:
+    for name in dict.fromkeys(key.rsplit('|', 1)[0] for key in ours):
         groups.setdefault(name.split('|')[0], []).append(name)
+    times = groups.pop('ms')
     lines = [
         '| operator | cases | compiled refuses | same boxes kept | max difference | of gradient |',
         '|' + ' --- |' * 6,
     ]
     for operator, members in groups.items():
-        if operator == 'ms':
-            continue
         both = [m for m in members if f'{m}|refused' not in compiled and f'{m}|refused' not in ours]
-        row = [operator, str(len(members))]
-        row.append(str(sum(f'{member}|refused' in compiled for member in members)))
+        refused = sum(f'{member}|refused' in compiled for member in members)
         kept = [m for m in both if f'{m}|kept' in ours]
         same = [m for m in kept if np.array_equal(compiled[f'{m}|kept'], ours[f'{m}|kept'])]
-        row.append(f'{len(same)} of {len(kept)}' if kept else '–')
+        agree = f'{len(same)} of {len(kept)}' if kept else '–'
+        row = [operator, str(len(members)), str(refused), agree]
         for part in ('value', 'gradient'):
-            worst = 0.0
-            for member in same or both:
-                key = f'{member}|{part}'
-                if key in ours and ours[key].size:
-                    worst = max(worst, float(np.abs(compiled[key] - ours[key]).max()))
+            keys = [key for member in same or both if (key := f'{member}|{part}') in ours]
+            gaps = (np.abs(compiled[key] - ours[key]) for key in keys if ours[key].size)
+            worst = max((float(gap.max()) for gap in gaps), default=0.0)
             row.append(f'{worst:.1e}' if f'{members[0]}|{part}' in ours or worst else '–')
         lines.append(f'| {" | ".join(row)} |')
-        for member in kept:
-            if member not in same:
-                print(f'other boxes kept: {member}')
+        for member in [member for member in kept if member not in same]:
+            print(f'other boxes kept: {member}')
         for member in members:
             if f'{member}|refused' in ours:
                 print(f'refused here: {member}: {ours[f"{member}|refused"]}')
-    lines += [
-        '',
-        '| call, float32, one thread | compiled, ms | without, ms |',
-        '| --- | --- | --- |',
-    ]
-    for member in groups['ms']:
+    lines += ['', '| call, float32, one thread | compiled, ms | without, ms |', '|' + ' --- |' * 3]
+    for member in times:
         name = member.split('|')[1]
         lines.append(f'| {name} | {compiled[f"{member}|ms"]:.1f} | {ours[f"{member}|ms"]:.1f} |')
     return '\n'.join(lines)

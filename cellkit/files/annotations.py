@@ -17,16 +17,10 @@ from cellkit.metrics.truth import TrueImage
 class GroundTruth:
     """The true cells of every image of an annotation file, read when first asked for.
 
-    Crowd regions are left out.
-
-    Args:
-        ann_file: COCO JSON; segmentations are RLE or polygons.
-
-    Attributes:
-        path: The annotation file.
+    It is COCO JSON; segmentations are RLE or polygons, crowd regions are left out.
 
     Raises:
-        UserError: There is no such file.
+        UserError: There is no such file, or it is not of this kind or lacks an image asked for.
     """
 
     def __init__(self, ann_file: str | PathLike) -> None:
@@ -39,21 +33,14 @@ class GroundTruth:
 
     @cached_property
     def images(self) -> dict[int, TrueImage]:
-        """The images by id.
-
-        Raises:
-            UserError: It is not a COCO annotation file.
-        """
+        """The images by id."""
         try:
             coco = json.loads(self.path.read_bytes())
             annotations: dict[int, list[dict]] = {image['id']: [] for image in coco['images']}
             for annotation in coco['annotations']:
                 if not annotation.get('iscrowd', 0):
                     annotations[annotation['image_id']].append(annotation)
-            return {
-                image['id']: _true_image(image, annotations[image['id']])
-                for image in coco['images']
-            }
+            return {i['id']: _true_image(i, annotations[i['id']]) for i in coco['images']}
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f'{self.path} is not a COCO annotation file of instances '
@@ -71,13 +58,10 @@ class GroundTruth:
 
 def _true_image(image: dict, annotations: list[dict]) -> TrueImage:
     size = image['height'], image['width']
-    return TrueImage(
-        image.get('file_name', ''),
-        size,
-        [_rle(annotation['segmentation'], size) for annotation in annotations],
-        np.array([annotation['bbox'] for annotation in annotations], float).reshape(-1, 4),
-        np.array([annotation['area'] for annotation in annotations], float),
-    )
+    rles = [_rle(annotation['segmentation'], size) for annotation in annotations]
+    boxes = np.array([annotation['bbox'] for annotation in annotations], float).reshape(-1, 4)
+    areas = np.array([annotation['area'] for annotation in annotations], float)
+    return TrueImage(image.get('file_name', ''), size, rles, boxes, areas)
 
 
 def _rle(segmentation: dict | list, size: tuple[int, int]) -> dict:

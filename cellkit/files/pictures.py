@@ -7,7 +7,9 @@ picture with a grey rest and no error, so Pillow checks the file first.
 
 from __future__ import annotations
 
+import functools
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -36,33 +38,23 @@ def read_bytes(data: Path, file: str) -> bytes:
 
 
 def check_file(content: bytes, file: str) -> int:
-    """Check that a picture file is whole; returns its EXIF orientation, 1 (upright) to 8.
-
-    Raises:
-        BadFile: The file is truncated or damaged.
-    """
+    """EXIF orientation of a picture, 1 (upright) to 8; a BadFile if it is truncated or damaged."""
     try:
         with Image.open(io.BytesIO(content)) as picture:
             if picture.format == 'PNG':
                 picture.verify()  # checksums of all chunks, without decoding
             else:
                 picture.load()
-        orientation = _orientation(content)
+        if content.startswith(b'\x89PNG') and b'eXIf' not in content:
+            return 1  # the fast way
+        with Image.open(io.BytesIO(content)) as picture:
+            orientation = int(picture.getexif().get(_ORIENTATION, 1))
     except Image.UnidentifiedImageError:
-        orientation = 1  # some TIFFs are for OpenCV alone
+        return 1  # some TIFFs are for OpenCV alone
     except Exception as error:  # Pillow raises many kinds on damaged files
-        raise BadFile(
-            file, f'is truncated or damaged ({error})', 'download or export it again'
-        ) from error
+        what = f'is truncated or damaged ({error})'
+        raise BadFile(file, what, 'download or export it again') from error
     return orientation if 1 <= orientation <= 8 else 1
-
-
-def _orientation(content: bytes) -> int:
-    """EXIF orientation, without decoding; a PNG is searched for its chunk first, which is fast."""
-    if content.startswith(b'\x89PNG') and b'eXIf' not in content:
-        return 1
-    with Image.open(io.BytesIO(content)) as picture:
-        return int(picture.getexif().get(_ORIENTATION, 1))
 
 
 def decode(content: bytes, file: str, flags: int) -> np.ndarray:
@@ -82,7 +74,7 @@ def decode_image(content: bytes, file: str) -> np.ndarray:
 
 
 def decode_mask(content: bytes, file: str, threshold: int, allow_grey: bool = False) -> np.ndarray:
-    """Decode a mask of two values to one channel.
+    """Decode a mask of two values to one channel, ``(H, W)`` uint8.
 
     Args:
         content: The file's bytes: one channel, equal channels, a palette or one colour on black;
@@ -91,9 +83,6 @@ def decode_mask(content: bytes, file: str, threshold: int, allow_grey: bool = Fa
         threshold: Foreground is greater than this.
         allow_grey: Take values between the two as they are, for the threshold to cut.
 
-    Returns:
-        ``(H, W)`` uint8.
-
     Raises:
         BadFile: Grey values, several colours, or nothing on one side of the threshold.
     """
@@ -101,39 +90,29 @@ def decode_mask(content: bytes, file: str, threshold: int, allow_grey: bool = Fa
     if mask.dtype == np.uint16:
         mask = (mask >> 8 if mask.max() > 255 else mask).astype(np.uint8)
     if mask.dtype != np.uint8:
-        raise BadFile(
-            file, f'is a mask of {mask.dtype} values', 'export it as 8-bit PNG of 0 and 255'
-        )
-    channels = [mask] if mask.ndim == 2 else list(cv2.split(mask))
-    if len(channels) > 1 and all(np.array_equal(channels[0], c) for c in channels[1:]):
+        what = f'is a mask of {mask.dtype} values'
+        raise BadFile(file, what, 'export it as 8-bit PNG of 0 and 255')
+    channels = cv2.split(mask)
+    if all(np.array_equal(channels[0], c) for c in channels[1:]):
         channels = channels[:1]
-    mask = channels[0]
-    for channel in channels[1:]:
-        mask = cv2.max(mask, channel)
+    mask = functools.reduce(cv2.max, channels)
     histogram = _histogram(mask)
     values = np.flatnonzero(histogram)
     if values[-1] == 0:
         raise BadFile(file, 'is an empty mask (all black)', 'draw its cells or remove the pair')
     if values[-1] <= threshold:
-        raise BadFile(
-            file,
-            f'has no value above {threshold} (its greatest is {values[-1]})',
-            f'scale it to 0 and 255 or pass --threshold {values[-1] // 2}',
-        )
+        what = f'has no value above {threshold} (its greatest is {values[-1]})'
+        raise BadFile(file, what, f'scale it to 0 and 255 or pass --threshold {values[-1] // 2}')
     if values[0] > threshold:
         raise BadFile(file, 'is white all over', 'draw its background black or remove the pair')
     if len(channels) > 1 and not _one_colour(channels, histogram):
-        raise BadFile(
-            file, 'is a picture in several colours, not a mask', 'export it as PNG of 0 and 255'
-        )
+        what = 'is a picture in several colours, not a mask'
+        raise BadFile(file, what, 'export it as PNG of 0 and 255')
     if not allow_grey and (len(values) > 2 or values[0] != 0):
-        grey = int(histogram[1 : values[-1]].sum())
-        raise BadFile(
-            file,
-            f'has grey values between black and white ({grey} pixels, {len(values)} values)',
-            'export it as PNG without smoothing or scaling, or pass --allow-grey to cut it at '
-            f'{threshold}',
-        )
+        grey = histogram[1 : values[-1]].sum()
+        what = f'has grey values between black and white ({grey} pixels, {len(values)} values)'
+        remedy = 'export it as PNG without smoothing or scaling, or pass --allow-grey to cut it at'
+        raise BadFile(file, what, f'{remedy} {threshold}')
     return mask
 
 
@@ -141,14 +120,11 @@ def _histogram(channel: np.ndarray) -> np.ndarray:
     return cv2.calcHist([channel], [0], None, [256], [0, 256]).ravel().astype(np.int64)
 
 
-def _one_colour(channels: list[np.ndarray], histogram: np.ndarray) -> bool:
+def _one_colour(channels: Sequence[np.ndarray], histogram: np.ndarray) -> bool:
     """Whether all foreground pixels have one colour: each channel is 0 or constant on them."""
-    foreground = int(histogram[1:].sum())
-    for channel in channels:
-        used = _histogram(channel)[1:]
-        if used.max() != used.sum() or used.sum() not in (0, foreground):
-            return False
-    return True
+    foreground = histogram[1:].sum()
+    counts = [_histogram(channel)[1:] for channel in channels]
+    return all(used.max() == used.sum() and used.sum() in (0, foreground) for used in counts)
 
 
 def read_slide(path: Path) -> tuple[np.ndarray, str]:
@@ -158,9 +134,6 @@ def read_slide(path: Path) -> tuple[np.ndarray, str]:
     than 8 bits are scaled from the smallest of 10, 12, 14 and 16 bits that holds the greatest one,
     since cameras often leave the upper bits unused; floats up to 1 are scaled by 255. What is
     transparent is laid on white. Of several pages the first is read.
-
-    Args:
-        path: The file.
 
     Returns:
         (H, W, 3) uint8 BGR, turned by its EXIF tag; and a remark for the user, often empty.
@@ -192,13 +165,9 @@ def _look_inside(content: bytes) -> tuple[int, bool]:
 
 
 def to_8_bit(picture: np.ndarray) -> np.ndarray:
-    """Scale a picture of any depth to uint8, as :func:`read_slide` says.
+    """Scale integers or floats to uint8 of the same shape, as :func:`read_slide` says.
 
-    Args:
-        picture: (H, W) or (H, W, C), integers or floats; what is below 0 or NaN counts as 0.
-
-    Returns:
-        The same shape, uint8.
+    What is below 0, infinite or NaN counts as 0.
     """
     if picture.dtype == np.uint8:
         return picture
@@ -221,11 +190,8 @@ def _on_white(content: bytes) -> np.ndarray:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Read a smear image as training sees it: ``(H, W, 3)`` uint8 BGR.
-
-    Raises:
-        BadFile: There is no such file, or it is no picture.
-    """
+    """Read a smear image as training sees it, ``(H, W, 3)`` uint8 BGR, or raise BadFile."""
+    file = str(path)
     if not path.is_file():
-        raise BadFile(str(path), 'is not there', 'check its path or run `make prepare` again')
-    return decode_image(read_bytes(Path(), str(path)), str(path))
+        raise BadFile(file, 'is not there', 'check its path or run `make prepare` again')
+    return decode_image(read_bytes(Path(), file), file)

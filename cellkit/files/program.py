@@ -18,15 +18,10 @@ DONE, PARTLY, UNUSABLE, STOPPED = 0, 1, 2, 130
 
 
 def run_program(name: str, action: Callable[[], int | None], stopped: str = 'stopped') -> int:
-    """Run a program's work; what a user can mend is said in one sentence on stderr.
+    """Run a program's work; returns its exit status, :data:`DONE` if ``action`` gives None.
 
-    Args:
-        name: Of the program, before the sentence.
-        action: The work; returns an exit status, None for :data:`DONE`.
-        stopped: What Ctrl-C left behind.
-
-    Returns:
-        The exit status.
+    What a user can mend is said in one sentence on stderr, after the program's name; ``stopped``
+    says what Ctrl-C left behind.
     """
     drop_absent_backend()
     try:

@@ -18,12 +18,9 @@ FORMAT = 'stain-reference-1'
 
 
 def save_states(path: str | Path, states: Mapping[str, State], **about: Any) -> None:
-    """Write states to a JSON file, whole or not at all.
+    """Write states, by method, to a JSON file, whole or not at all.
 
-    Args:
-        path: File to write.
-        states: State by method.
-        **about: What else to note, such as the reference image's name; JSON values.
+    ``about`` is what else to note, such as the reference image's name; JSON values.
     """
     listed = {
         method: {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in asdict(s).items()}
@@ -36,8 +33,8 @@ def load_state(path: str | Path, method: str) -> State:
     """Read the state of one method.
 
     Raises:
-        UserError: If there is no such file, it is none of :func:`save_states` or lacks the method.
-        ValueError: If the method is unknown.
+        UserError: There is no such file, it is none of :func:`save_states` or lacks the method.
+        ValueError: The method is unknown.
     """
     kind = find_method(method).state
     remedy = 'write it with `python -m data_prep.stain_reference`'
@@ -53,10 +50,8 @@ def load_state(path: str | Path, method: str) -> State:
             raise ValueError('values that are no numbers')
         return kind(**{k: v if v.ndim else float(v) for k, v in values.items()})
     except OSError as error:
-        raise UserError(
-            f"stain reference {path}: can't be read ({error.strerror}); {remedy}"
-        ) from error
+        what = f"can't be read ({error.strerror})"
+        raise UserError(f'stain reference {path}: {what}; {remedy}') from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f'stain reference {path}: holds no {method} state ({error}); {remedy}'
-        ) from error
+        what = f'holds no {method} state ({error})'
+        raise UserError(f'stain reference {path}: {what}; {remedy}') from error

@@ -10,11 +10,7 @@ import numpy as np
 # Linear sRGB (D65) to CIE XYZ, IEC 61966-2-1; the rows are divided by the white point, so that
 # white is (1, 1, 1) and every grey has a* = b* = 0.
 _RGB_TO_XYZ = np.array(
-    [
-        [0.412453, 0.357580, 0.180423],
-        [0.212671, 0.715160, 0.072169],
-        [0.019334, 0.119193, 0.950227],
-    ]
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
 )
 RGB_TO_XYZ: np.ndarray = _RGB_TO_XYZ / _RGB_TO_XYZ.sum(axis=1, keepdims=True)
 XYZ_TO_RGB: np.ndarray = np.linalg.inv(RGB_TO_XYZ)
@@ -82,17 +78,12 @@ def lab_to_rgb(lab: np.ndarray) -> np.ndarray:
 def optical_density(rgb: np.ndarray, white: np.ndarray | float = 255.0) -> np.ndarray:
     """Optical density by the Beer-Lambert law, natural logarithm.
 
-    ``-ln((I + 1) / (white + 1))``: the ones keep black finite and cancel in
-    :func:`transmitted_light`. Negative where a pixel is brighter than ``white``.
-
-    Args:
-        rgb: ``(..., 3)`` grey levels, 0..255.
-        white: Grey level of empty background, one number or one a channel.
+    ``-ln((I + 1) / (white + 1))`` of ``(..., 3)`` grey levels, 0..255: the ones keep black finite
+    and cancel in :func:`transmitted_light`. Negative where a pixel is brighter than ``white``, the
+    grey level of empty background, one number or one a channel.
     """
-    if getattr(rgb, 'dtype', None) == np.uint8:
-        log_levels = LOGARITHM[rgb]
-    else:
-        log_levels = np.log(np.asarray(rgb, dtype=np.float64) + 1)
+    is_8_bit = getattr(rgb, 'dtype', None) == np.uint8
+    log_levels = LOGARITHM[rgb] if is_8_bit else np.log(np.asarray(rgb, dtype=np.float64) + 1)
     return np.log(np.asarray(white, dtype=np.float64) + 1) - log_levels
 
 

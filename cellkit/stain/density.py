@@ -41,23 +41,14 @@ _MIN_DENSITY = 0.02  # root mean square density of a foreground without stain
 
 @dataclass(frozen=True)
 class DensityState:
-    """Stains of an image.
+    """Stains of an image."""
 
-    Attributes:
-        stain_matrix: ``(3, 2)``, unit columns; the one that absorbs more red first.
-        maximum: ``(2,)``, 99th percentile of either concentration; 0 for an absent stain.
-        direction: ``(3,)``, unit, typical optical density of the foreground.
-        spread: Degrees that the middle 80 % of the foreground's angles in the plane span.
-        white: ``(3,)`` background, grey levels of R, G, B.
-        contrast: Luminance of the background less the mean of the typical foreground's.
-    """
-
-    stain_matrix: np.ndarray
-    maximum: np.ndarray
-    direction: np.ndarray
-    spread: float
-    white: np.ndarray
-    contrast: float
+    stain_matrix: np.ndarray  # (3, 2), unit columns; the one that absorbs more red first
+    maximum: np.ndarray  # (2,), 99th percentile of either concentration; 0 for an absent stain
+    direction: np.ndarray  # (3,), unit, typical optical density of the foreground
+    spread: float  # degrees that the middle 80 % of the foreground's angles in the plane span
+    white: np.ndarray  # (3,) background, grey levels of R, G, B
+    contrast: float  # luminance of the background less the mean of the typical foreground's
 
 
 def singular_vectors(density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,17 +93,16 @@ def describe(
     direction: np.ndarray,
     regions: Regions,
 ) -> DensityState:
-    """The state of an image whose stain matrix is known.
+    """The state of an image whose ``(3, 2)`` stain matrix is known.
 
     Args:
         density: ``(n, 3)`` of the foreground.
-        stain_matrix: ``(3, 2)``.
         concentration: ``(m, 2)``, of the pixels whose percentiles count.
         direction: ``(3,)`` of the dominant stain, any length.
         regions: Where the densities come from.
 
     Raises:
-        CannotNormalise: If the foreground has no density.
+        CannotNormalise: The foreground has no density.
     """
     values, vectors = singular_vectors(density)
     if values[0] < _MIN_DENSITY * np.sqrt(len(density)) or not direction.any():
@@ -130,9 +120,7 @@ def describe(
 
 def published_map(source: DensityState, reference: DensityState) -> DensityMap:
     """The formula of the papers, rank 2, nothing limited; white points as fitted."""
-    scale = reference.maximum / np.maximum(source.maximum, _MIN_MAXIMUM)
-    matrix = _in_plane(source, reference, scale)
-    return DensityMap(matrix, source.white, reference.white)
+    return DensityMap(_in_plane(source, reference), source.white, reference.white)
 
 
 def guarded_map(
@@ -147,13 +135,16 @@ def guarded_map(
     """
     white = limits.white_point(source.white, reference.white)
     if has_two_stains(source) and has_two_stains(reference):
-        matrix = _limit_stretch(_two_stain_matrix(source, reference), limits.stretch)
+        normals = [np.cross(*state.stain_matrix.T) for state in (source, reference)]
+        normal_in, normal_out = (n / np.linalg.norm(n) for n in normals)
+        matrix = _in_plane(source, reference) + np.outer(normal_out, normal_in)
+        left, values, right = np.linalg.svd(matrix)
+        matrix = (left * np.clip(values, 1 / limits.stretch, limits.stretch)) @ right
     else:
         matrix = rotation(source.direction, reference.direction)
     contrast = source.contrast * limits.clip_contrast(reference.contrast / source.contrast)
     some = colour.optical_density(regions.typical, source.white) @ matrix.T
-    size = _size_for_contrast(some, white, contrast)
-    return DensityMap(size * matrix, source.white, white)
+    return DensityMap(_size_for_contrast(some, white, contrast) * matrix, source.white, white)
 
 
 def has_two_stains(state: DensityState) -> bool:
@@ -168,21 +159,10 @@ def rotation(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     return np.eye(3) + cross + cross @ cross / (1 + start @ end)
 
 
-def _two_stain_matrix(source: DensityState, reference: DensityState) -> np.ndarray:
-    scale = reference.maximum / source.maximum
-    normals = [np.cross(*s.stain_matrix.T) for s in (source, reference)]
-    normal_in, normal_out = (n / np.linalg.norm(n) for n in normals)
-    return _in_plane(source, reference, scale) + np.outer(normal_out, normal_in)
-
-
-def _in_plane(source: DensityState, reference: DensityState, scale: np.ndarray) -> np.ndarray:
+def _in_plane(source: DensityState, reference: DensityState) -> np.ndarray:
     """The papers' matrix ``(3, 3)``, of rank 2."""
+    scale = reference.maximum / np.maximum(source.maximum, _MIN_MAXIMUM)
     return reference.stain_matrix @ np.diag(scale) @ np.linalg.pinv(source.stain_matrix)
-
-
-def _limit_stretch(matrix: np.ndarray, stretch: float) -> np.ndarray:
-    left, values, right = np.linalg.svd(matrix)
-    return (left * np.clip(values, 1 / stretch, stretch)) @ right
 
 
 def _size_for_contrast(density: np.ndarray, white: np.ndarray, contrast: float) -> float:

@@ -9,26 +9,22 @@ import numpy as np
 
 from cellkit.stain.regions import histogram, median_of_counts
 
-_WINDOW = (11, 11)
-_SIGMA = 1.5
+_WINDOW = 11  # pixels
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def structural_similarity(first: np.ndarray, second: np.ndarray) -> float:
-    """Mean structural similarity (SSIM) of two luminance images.
+    """Mean structural similarity (SSIM) of two ``(H, W)`` luminance images, 0..255.
 
     Wang, Bovik, Sheikh, Simoncelli: Image quality assessment. IEEE Transactions on Image
     Processing 13(4), 2004: Gaussian window of 11x11 pixels with sigma 1.5, K1 = 0.01, K2 = 0.03,
-    range 255, mean over the windows that lie inside the image. At most 1, which is equality. It is
-    scikit-image's value in a third of its time.
-
-    Args:
-        first, second: ``(H, W)`` uint8 or float, 0..255, at least 11 pixels either way.
+    range 255, mean over the windows inside the image (at least one). At most 1, which is equality.
+    It is scikit-image's value in a third of its time.
     """
     x, y = first.astype(np.float32), second.astype(np.float32)
 
     def mean(values: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(values, _WINDOW, _SIGMA)[5:-5, 5:-5]
+        return cv2.GaussianBlur(values, (_WINDOW, _WINDOW), 1.5)[5:-5, 5:-5]
 
     mean_x, mean_y = mean(x), mean(y)
     var_x, var_y = mean(x * x) - mean_x * mean_x, mean(y * y) - mean_y * mean_y
@@ -52,17 +48,11 @@ def median_contrast(grey: np.ndarray, foreground: np.ndarray, background: np.nda
 
 @dataclass(frozen=True)
 class Quality:
-    """The output against the input, in luminance.
+    """The output against the input, in luminance."""
 
-    Attributes:
-        ssim: Structural similarity, see :func:`structural_similarity`.
-        contrast: Cell/background contrast of the output by that of the input.
-        entropy: Entropy of the output by that of the input.
-    """
-
-    ssim: float
-    contrast: float
-    entropy: float
+    ssim: float  # see :func:`structural_similarity`
+    contrast: float  # between cells and background, output by input
+    entropy: float  # output by input
 
 
 def compare(
@@ -76,26 +66,18 @@ def compare(
     x, y = (cv2.cvtColor(i, cv2.COLOR_RGB2GRAY) for i in (before, after))
     background = ~foreground if background is None else background
     contrasts = [median_contrast(grey, foreground, background) for grey in (x, y)]
-    similarity = structural_similarity(x, y) if min(x.shape) >= _WINDOW[0] else 1.0
-    entropies = [entropy(histogram(grey)) for grey in (x, y)]
-    return Quality(
-        similarity, contrasts[1] / max(contrasts[0], 1.0), entropies[1] / max(entropies[0], 1e-9)
-    )
+    similarity = structural_similarity(x, y) if min(x.shape) >= _WINDOW else 1.0
+    contrast = contrasts[1] / max(contrasts[0], 1.0)
+    return Quality(similarity, contrast, entropy(histogram(y)) / max(entropy(histogram(x)), 1e-9))
 
 
 @dataclass(frozen=True)
 class Guard:
-    """What a normalised image must keep of its original.
-
-    Attributes:
-        min_ssim: Least structural similarity.
-        contrast: Factor by which the contrast may rise or fall.
-        min_entropy: Least part of the entropy.
-    """
+    """What a normalised image must keep of its original."""
 
     min_ssim: float = 0.90
-    contrast: float = 1.2
-    min_entropy: float = 0.85
+    contrast: float = 1.2  # the factor by which it may rise or fall
+    min_entropy: float = 0.85  # as a part of the original's
 
     def passes(self, quality: Quality) -> bool:
         """Whether an output may be used."""

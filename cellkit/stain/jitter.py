@@ -26,10 +26,9 @@ GIEMSA: np.ndarray = _COLUMNS / np.linalg.norm(_COLUMNS, axis=0)
 
 
 def jitter_map(white: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> DensityMap:
-    """The map that scales concentrations by ``1 + scale`` and adds ``shift``.
+    """The map that changes stains about a ``(3,)`` background, grey levels of R, G, B.
 
     Args:
-        white: ``(3,)`` background, grey levels of R, G, B.
         scale: ``(3,)``, more than -1; relative change of each stain's concentration.
         shift: ``(3,)`` change of each stain's optical density everywhere, background included.
     """

@@ -11,19 +11,12 @@ from cellkit.stain import colour
 
 @dataclass(frozen=True)
 class Limits:
-    """Largest changes that a guarded map makes; every number is a factor of at least 1.
+    """Largest changes that a guarded map makes: factors of at least 1, and ``shear``."""
 
-    Attributes:
-        contrast: Of the luminance contrast between cells and background.
-        white: Of the background's luminance.
-        stretch: Of any direction of the colour space (the singular values of the map).
-        shear: Most a* or b* that one unit of L* may bring (Reinhard).
-    """
-
-    contrast: float = 1.15
-    white: float = 1.15
-    stretch: float = 1.5
-    shear: float = 0.8
+    contrast: float = 1.15  # of luminance, between cells and background
+    white: float = 1.15  # of the background's luminance
+    stretch: float = 1.5  # of any direction of the colour space (the map's singular values)
+    shear: float = 0.8  # most a* or b* that one unit of L* may bring (Reinhard)
 
     def __post_init__(self) -> None:
         for name in ('contrast', 'white', 'stretch'):

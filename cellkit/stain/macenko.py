@@ -38,7 +38,6 @@ def fit(regions: Regions) -> density.DensityState:
 
 def _at_percentiles(optical_density: np.ndarray, percentiles: list[float]) -> np.ndarray:
     """Directions ``(3, k)`` at percentiles of the angle in the plane of the densities."""
-    _, vectors = density.singular_vectors(optical_density)
-    plane = vectors[:2]
+    plane = density.singular_vectors(optical_density)[1][:2]
     angles = np.percentile(density.angles_in_plane(optical_density, plane), percentiles)
     return plane.T @ np.stack([np.cos(angles), np.sin(angles)])

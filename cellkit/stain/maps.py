@@ -55,15 +55,10 @@ class ColourMap(ABC):
 
 @dataclass(frozen=True)
 class LabMap(ColourMap):
-    """Affine map of CIELAB: ``matrix @ (L*, a*, b*) + offset``.
+    """Affine map of CIELAB: ``matrix @ (L*, a*, b*) + offset``."""
 
-    Attributes:
-        matrix: ``(3, 3)`` float64.
-        offset: ``(3,)`` float64.
-    """
-
-    matrix: np.ndarray
-    offset: np.ndarray
+    matrix: np.ndarray  # (3, 3) float64
+    offset: np.ndarray  # (3,) float64
 
     def blend(self, strength: float) -> LabMap:
         return LabMap(_part_way(self.matrix, strength), strength * self.offset)
@@ -73,10 +68,9 @@ class LabMap(ColourMap):
 
     def apply(self, image: np.ndarray, channel_order: str = 'rgb') -> np.ndarray:
         swap = channels(channel_order)
+        lab_offset = self.matrix @ colour.F_TO_LAB_OFFSET + self.offset - colour.F_TO_LAB_OFFSET
         f_matrix = colour.LAB_TO_F @ self.matrix @ colour.F_TO_LAB
-        f_offset = colour.LAB_TO_F @ (
-            self.matrix @ colour.F_TO_LAB_OFFSET + self.offset - colour.F_TO_LAB_OFFSET
-        )
+        f_offset = colour.LAB_TO_F @ lab_offset
         to_xyz = _affine(colour.RGB_TO_XYZ[:, swap])
         f_map = _affine(f_matrix, f_offset - f_matrix @ np.full(3, F_TOE.at_knee))
         to_rgb = _affine(colour.XYZ_TO_RGB, -colour.XYZ_TO_RGB @ np.full(3, XYZ_TOE.at_knee))[swap]
@@ -109,17 +103,11 @@ class LabMap(ColourMap):
 
 @dataclass(frozen=True)
 class DensityMap(ColourMap):
-    """Linear map of optical density between two white points.
+    """Linear map of optical density between two white points."""
 
-    Attributes:
-        matrix: ``(3, 3)`` float64, from the density of the input to that of the output.
-        white_in: ``(3,)`` float64, background of the input, grey levels.
-        white_out: ``(3,)`` float64, background of the output.
-    """
-
-    matrix: np.ndarray
-    white_in: np.ndarray
-    white_out: np.ndarray
+    matrix: np.ndarray  # (3, 3) float64, from the density of the input to that of the output
+    white_in: np.ndarray  # (3,) float64, background of the input, grey levels
+    white_out: np.ndarray  # (3,) float64, that of the output
 
     def blend(self, strength: float) -> DensityMap:
         ratio = (self.white_out + 1) / (self.white_in + 1)
@@ -184,8 +172,7 @@ RGB_TOE = Toe(colour.RGB_KNEE, colour.RGB_SLOPE / colour.RGB_SCALE)
 
 
 def _part_way(matrix: np.ndarray, strength: float) -> np.ndarray:
-    identity = np.eye(3)
-    return identity + strength * (matrix - identity)
+    return np.eye(3) + strength * (matrix - np.eye(3))
 
 
 def _affine(matrix: np.ndarray, offset: np.ndarray | float = 0.0) -> np.ndarray:

@@ -19,21 +19,13 @@ State = ReinhardState | DensityState
 
 @dataclass(frozen=True)
 class Method:
-    """A method of stain normalisation.
-
-    Attributes:
-        state: Class of its fitted states.
-        fit: Regions of an image to its state; raises CannotNormalise.
-        counted: Pixels that the paper counts: ``(h, w, 3)`` uint8 RGB to ``(h, w)`` bool.
-        published_map: States of image and reference to the map of the paper.
-        guarded_map: The same within limits; takes the image's regions too.
-    """
+    """A method of stain normalisation."""
 
     state: type[State]
-    fit: Callable[[Regions], State]
-    counted: Callable[[np.ndarray], np.ndarray]
-    published_map: Callable[[State, State], ColourMap]
-    guarded_map: Callable[[State, State, Limits, Regions], ColourMap]
+    fit: Callable[[Regions], State]  # raises CannotNormalise
+    counted: Callable[[np.ndarray], np.ndarray]  # sample to (h, w) bool, what the paper counts
+    published_map: Callable[[State, State], ColourMap]  # of image and reference, the paper's
+    guarded_map: Callable[[State, State, Limits, Regions], ColourMap]  # within limits
 
 
 _BY_NAME = {

@@ -19,21 +19,13 @@ _BACK_OFF = (1.0, 0.75, 0.5, 0.25)  # parts of the strength that the guard tries
 
 @dataclass(frozen=True)
 class StainResult:
-    """What came of normalising an image.
+    """What came of normalising an image."""
 
-    Attributes:
-        image: The output, with the shape and dtype of the input; the input itself if not applied.
-        applied: Whether the image was changed.
-        reason: Why not, or why with less strength than wanted; empty if all went as wanted.
-        strength: The strength that was applied, 0 if not applied.
-        quality: The output against the input on a sample of its pixels; None without a guard.
-    """
-
-    image: np.ndarray
+    image: np.ndarray  # shape and dtype as the input; the input itself if not applied
     applied: bool
-    reason: str = ''
-    strength: float = 0.0
-    quality: Quality | None = None
+    reason: str = ''  # why not, or why with less strength than wanted
+    strength: float = 0.0  # what was applied
+    quality: Quality | None = None  # against a sample of the input's pixels; None without a guard
 
 
 class StainNormalizer:
@@ -52,7 +44,7 @@ class StainNormalizer:
         state: Fitted state to start from.
 
     Raises:
-        ValueError: If the method is unknown or the strength outside [0, 1].
+        ValueError: The method is unknown, the strength outside [0, 1] or the state another's.
     """
 
     def __init__(
@@ -68,26 +60,19 @@ class StainNormalizer:
             raise ValueError(f'strength is {strength}: give a number from 0 to 1')
         if state is not None and not isinstance(state, self._method.state):
             raise ValueError(f'the state is not one of method {method!r}: fit it anew')
-        self.method = method
-        self.strength = strength
-        self.limits = limits
-        self.guard = guard
+        self.method, self.strength = method, strength
+        self.limits, self.guard = limits, guard
         self.state = state
 
     def fit(self, reference: np.ndarray, channel_order: str = 'rgb') -> State:
-        """Take the stain of a reference image, and return it.
-
-        Raises:
-            CannotNormalise: If the image shows no stained foreground.
-        """
+        """Take the stain of a reference image, and return it; raises CannotNormalise."""
         self.state = self._method.fit(self._regions(reference, channel_order))
         return self.state
 
     def transform(self, image: np.ndarray, channel_order: str = 'rgb') -> StainResult:
         """Normalise an image; what can't be normalised comes back unchanged, with the reason.
 
-        Raises:
-            RuntimeError: If nothing was fitted.
+        A RuntimeError if nothing was fitted.
         """
         if self.state is None:
             raise RuntimeError('the stain normaliser has no reference: call fit() first')
@@ -116,11 +101,10 @@ class StainNormalizer:
 
     def _regions(self, image: np.ndarray, channel_order: str) -> Regions:
         # Unlimited maps magnify the error of a sample, so the papers' versions take every pixel.
-        max_sample = pixels.MAX_SAMPLE if self.limits is not None else sys.maxsize
-        regions = find_regions(*pixels.rgb_sample(image, channel_order, max_sample))
         if self.limits is None:
+            regions = find_regions(*pixels.rgb_sample(image, channel_order, sys.maxsize))
             return as_published(regions, self._method.counted(regions.sample))
-        return regions
+        return find_regions(*pixels.rgb_sample(image, channel_order, pixels.MAX_SAMPLE))
 
     def _map(self, regions: Regions) -> ColourMap:
         source = self._method.fit(regions)

@@ -43,8 +43,7 @@ def apply_map(colour_map: ColourMap, image: np.ndarray, channel_order: str = 'rg
         scale = _to_grey_levels(colours)
         levels = np.clip(colours[..., swap] * np.float64(scale), 0, 255)
         mapped = np.clip(colour_map.exact(levels), 0, 255)[..., swap] / scale
-        mapped = np.rint(mapped) if image.dtype.kind == 'u' else mapped
-        mapped = mapped.astype(image.dtype)
+        mapped = (np.rint(mapped) if image.dtype.kind == 'u' else mapped).astype(image.dtype)
     return mapped if image.shape[2] == 3 else np.dstack([mapped, image[..., 3:]])
 
 
@@ -57,18 +56,15 @@ def _colours(image: np.ndarray) -> np.ndarray:
     if image.shape[2] not in (3, 4):
         raise CannotNormalise(f'{image.shape[2]} channels are no colour image')
     colours = image[..., :3]
-    if image.dtype.kind == 'f':
-        if not np.isfinite(colours).all():
-            raise CannotNormalise('the image has values that are no numbers')
-    elif image.dtype not in (np.uint8, np.uint16):
+    if image.dtype.kind != 'f' and image.dtype not in (np.uint8, np.uint16):
         raise CannotNormalise(f'pixels of type {image.dtype}')
+    if image.dtype.kind == 'f' and not np.isfinite(colours).all():
+        raise CannotNormalise('the image has values that are no numbers')
     return colours
 
 
 def _to_grey_levels(colours: np.ndarray) -> float:
     """Factor from pixel values to 0..255."""
-    if colours.dtype == np.uint8:
-        return 1.0
-    if colours.dtype == np.uint16:
-        return 255 / 65535
+    if colours.dtype.kind == 'u':
+        return 255 / np.iinfo(colours.dtype).max
     return 255.0 if colours.max() <= 1 else 1.0

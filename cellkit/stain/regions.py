@@ -25,8 +25,6 @@ MIN_WHITE = 16.0
 MIN_COLOUR = 2
 """Largest difference of two channels (grey levels) in an image without colour."""
 
-_MAX_TYPICAL = 512
-
 
 class CannotNormalise(ValueError):
     """An image has nothing that stain normalisation could work on; the message says why."""
@@ -34,21 +32,13 @@ class CannotNormalise(ValueError):
 
 @dataclass(frozen=True)
 class Regions:
-    """What the statistics of an image are taken from.
+    """What the statistics of an image are taken from."""
 
-    Attributes:
-        sample: ``(h, w, 3)`` uint8 RGB, every n-th pixel of every n-th row.
-        foreground: ``(h, w)`` bool, stained pixels of the sample.
-        white: ``(3,)`` float64, grey level of the background for R, G and B.
-        typical: ``(k, 3)`` uint8, foreground pixels of about the median luminance.
-        whole: Whether percentiles of concentration are those of all pixels, not the foreground's.
-    """
-
-    sample: np.ndarray
-    foreground: np.ndarray
-    white: np.ndarray
-    typical: np.ndarray
-    whole: bool = False
+    sample: np.ndarray  # (h, w, 3) uint8 RGB, every n-th pixel of every n-th row
+    foreground: np.ndarray  # (h, w) bool, stained pixels of the sample
+    white: np.ndarray  # (3,) float64, grey level of the background for R, G and B
+    typical: np.ndarray  # (k, 3) uint8, foreground pixels of about the median luminance
+    whole: bool = False  # percentiles of concentration are those of all pixels
 
     @functools.cached_property
     def stained(self) -> np.ndarray:
@@ -78,10 +68,7 @@ def find_regions(sample: np.ndarray, pixels: int) -> Regions:
     of luminance; ``pixels`` is the size of the whole image.
 
     The white point is the median colour of the background, so a tinted or grey background is
-    no stain.
-
-    Raises:
-        CannotNormalise: If the image is black, colourless or without foreground.
+    no stain. An image that is black, colourless or without foreground raises CannotNormalise.
     """
     grey = cv2.cvtColor(sample, cv2.COLOR_RGB2GRAY)
     threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
@@ -90,7 +77,7 @@ def find_regions(sample: np.ndarray, pixels: int) -> Regions:
     if count == 0 or count == foreground.size:
         raise CannotNormalise('the image has one brightness only')
     background = ~foreground
-    channels = cv2.split(sample)
+    red, green, blue = channels = cv2.split(sample)
     white = np.array([median_of_counts(histogram(c, background)) for c in channels])
     bright, dark = (median_of_counts(histogram(grey, m)) for m in (background, foreground))
     if bright < MIN_WHITE:
@@ -99,26 +86,18 @@ def find_regions(sample: np.ndarray, pixels: int) -> Regions:
         raise CannotNormalise('no foreground stands out from the background')
     if count * pixels / foreground.size < MIN_FOREGROUND:
         raise CannotNormalise(f'fewer than {MIN_FOREGROUND} foreground pixels')
-    if _is_colourless(*channels):
+    if all(cv2.norm(c, green, cv2.NORM_INF) <= MIN_COLOUR for c in (red, blue)):
         raise CannotNormalise('the image is grey-scale')
     near = sample[foreground & (cv2.absdiff(grey, round(dark)) <= 2)]
-    typical = near[:: max(1, len(near) // _MAX_TYPICAL)]
+    typical = near[:: max(1, len(near) // 512)]  # that many will do
     return Regions(sample, foreground, white, typical)
 
 
 def as_published(regions: Regions, counted: np.ndarray) -> Regions:
     """What the papers take the statistics from: ``(h, w)`` bool of the sample, white at 255.
 
-    Raises:
-        CannotNormalise: If too few pixels count.
+    CannotNormalise if too few pixels count.
     """
     if np.count_nonzero(counted) < MIN_FOREGROUND:
         raise CannotNormalise(f'fewer than {MIN_FOREGROUND} pixels have an optical density of beta')
     return replace(regions, foreground=counted, white=np.full(3, 255.0), whole=True)
-
-
-def _is_colourless(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> bool:
-    return (
-        cv2.norm(red, green, cv2.NORM_INF) <= MIN_COLOUR
-        and cv2.norm(blue, green, cv2.NORM_INF) <= MIN_COLOUR
-    )

@@ -29,25 +29,15 @@ _MIN_STD = 1e-3  # of a CIELAB channel: one colour only
 
 @dataclass(frozen=True)
 class ReinhardState:
-    """Moments of an image in CIELAB.
+    """Moments of an image in CIELAB, ``(3,)`` each."""
 
-    Attributes:
-        mean: ``(3,)`` of L*, a*, b*.
-        std: ``(3,)`` standard deviations.
-        white: ``(3,)`` background, grey levels of R, G, B.
-    """
-
-    mean: np.ndarray
-    std: np.ndarray
-    white: np.ndarray
+    mean: np.ndarray  # of L*, a*, b*
+    std: np.ndarray  # standard deviations
+    white: np.ndarray  # background, grey levels of R, G, B
 
 
 def fit(regions: Regions) -> ReinhardState:
-    """Moments of the foreground.
-
-    Raises:
-        CannotNormalise: If it has one colour only.
-    """
+    """Moments of the foreground; CannotNormalise if it has one colour only."""
     lab = colour.rgb_to_lab(regions.stained)
     mean, std = (moment.ravel() for moment in cv2.meanStdDev(lab[:, None]))
     if std.max() < _MIN_STD:
@@ -85,14 +75,12 @@ def guarded_map(
     if depth <= 0:
         raise CannotNormalise('the foreground is brighter than the background')
     wanted = colour.rgb_to_lab(reference.white)[0] - reference.mean[0]
-
     scale = reference.std / np.maximum(source.std, _MIN_STD)
     matrix = np.diag(np.clip(scale, 1 / limits.stretch, limits.stretch))
     matrix[0, 0] = limits.clip_contrast(wanted / depth)
     for channel in (1, 2):
-        at_white = white_out[channel] + matrix[channel, channel] * (
-            source.mean[channel] - white_in[channel]
-        )
+        tint = source.mean[channel] - white_in[channel]
+        at_white = white_out[channel] + matrix[channel, channel] * tint
         shear = (at_white - reference.mean[channel]) / depth
         matrix[channel, 0] = np.clip(shear, -limits.shear, limits.shear)
     return LabMap(matrix, white_out - matrix @ white_in)

@@ -27,26 +27,19 @@ SPARSITY = 0.1
 """Weight of the concentrations' L1 norm (lambda)."""
 
 _CELLS = 24  # of the colour histogram along each axis
-_ITERATIONS = 100
-_TOLERANCE = 1e-5
 
 
 def sparse_concentrations(optical_density: np.ndarray, stain_matrix: np.ndarray) -> np.ndarray:
     """Non-negative lasso for two stains, in closed form: the minimum ``(n, 2)`` of
-    ``1/2 ||OD - W c||^2 + lambda (c1 + c2)`` over ``c >= 0``.
-
-    Args:
-        optical_density: ``(n, 3)``.
-        stain_matrix: ``(3, 2)``, unit columns with a non-negative inner product.
-    """
+    ``1/2 ||OD - W c||^2 + lambda (c1 + c2)`` over ``c >= 0``, for ``(n, 3)`` densities and a
+    ``(3, 2)`` matrix of unit columns with a non-negative inner product."""
     overlap = float(stain_matrix[:, 0] @ stain_matrix[:, 1])
     first, second = (optical_density @ stain_matrix - SPARSITY).T
     both = np.stack([first - overlap * second, second - overlap * first], axis=1)
     both /= max(1 - overlap**2, 1e-9)
-    only_first = np.stack([np.maximum(first, 0), np.zeros_like(first)], axis=1)
-    only_second = np.stack([np.zeros_like(first), np.maximum(second, 0)], axis=1)
-    result = np.where(both[:, :1] < 0, only_second, both)
-    return np.where(both[:, 1:] < 0, only_first, result)
+    alone = np.maximum([first, second], 0).T
+    result = np.where(both[:, :1] < 0, alone * (0, 1), both)
+    return np.where(both[:, 1:] < 0, alone * (1, 0), result)
 
 
 def stain_matrix(optical_density: np.ndarray) -> np.ndarray:
@@ -55,7 +48,7 @@ def stain_matrix(optical_density: np.ndarray) -> np.ndarray:
     points, weights = _histogram(optical_density)
     matrix = np.maximum(macenko.stain_matrix(optical_density), 1e-6)
     matrix /= np.linalg.norm(matrix, axis=0)
-    for _ in range(_ITERATIONS):
+    for _ in range(100):
         previous = matrix.copy()
         codes = sparse_concentrations(points, matrix)
         gram = codes.T @ (weights[:, None] * codes)
@@ -68,7 +61,7 @@ def stain_matrix(optical_density: np.ndarray) -> np.ndarray:
             length = np.linalg.norm(column)
             if length > 1e-12:
                 matrix[:, k] = column / length
-        if np.abs(matrix - previous).max() < _TOLERANCE:
+        if np.abs(matrix - previous).max() < 1e-5:
             break
     return density.order_stains(matrix)
 
@@ -84,17 +77,11 @@ def fit(regions: Regions) -> DensityState:
 
 @dataclass(frozen=True)
 class SparseMap(ColourMap):
-    """The map of the paper, white at 255; not linear, since no concentration is negative.
-
-    Attributes:
-        source: State of the image.
-        reference: State to reach.
-        part: How far of the way from the identity, 0 to 1, in optical density.
-    """
+    """The map of the paper, white at 255; not linear, since no concentration is negative."""
 
     source: DensityState
     reference: DensityState
-    part: float = 1.0
+    part: float = 1.0  # of the way from the identity, in optical density
 
     def blend(self, strength: float) -> SparseMap:
         return replace(self, part=strength * self.part)

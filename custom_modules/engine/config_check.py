@@ -7,7 +7,7 @@ read: a parameter of the class it configures, or one of the few settings that ar
 
 import difflib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -22,8 +22,6 @@ from mmengine.runner import TestLoop as TestingLoop
 from torch import distributed, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
-
-ENVIRONMENT = {'data_root': 'the environment variable DATA_ROOT'}
 
 # The runner's parameters, and what it or the programs that start it look up by name.
 TOP_LEVEL = {
@@ -98,11 +96,9 @@ def accepted_by(target: Any) -> Accepted:
     ``**kwargs`` of a constructor is followed along the method resolution order, as
     ``super().__init__(**kwargs)`` would pass them on.
     """
-    if not inspect.isclass(target):
-        constructors = [target]
-    else:
-        constructors = [vars(c)['__init__'] for c in target.__mro__ if '__init__' in vars(c)]
-        constructors = [c for c in constructors if c is not object.__init__]
+    constructors = [target]
+    if inspect.isclass(target):  # the last one is object
+        constructors = [vars(c)['__init__'] for c in target.__mro__[:-1] if '__init__' in vars(c)]
     names: set[str] = set()
     for constructor in constructors:
         if constructor is nn.Module.__init__:  # takes anything, and then raises
@@ -111,10 +107,11 @@ def accepted_by(target: Any) -> Accepted:
             parameters = inspect.signature(constructor).parameters.values()
         except ValueError:  # written in C
             return Accepted(names, True)
-        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        names |= {p.name for p in named} - {'self'}
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return Accepted(names - {'self'})
-    return Accepted(names - {'self'}, bool(constructors))
+            return Accepted(names)
+    return Accepted(names, bool(constructors))
 
 
 def registered(name: Any) -> list[Any]:
@@ -159,20 +156,22 @@ def accepted_at(path: str, value: Mapping) -> Accepted | None:
     if 'type' in value and path != 'optim_wrapper.clip_grad':
         targets = registered(value['type'])
     else:
-        targets = [t for t in [_default_class(path, value)] if t is not None]
-    if not targets and not looked_up:
+        targets = [_default_class(path, value)]
+    readers = [accepted_by(target) for target in targets if target is not None]
+    if not readers and not looked_up:
         return None
-    readers = [accepted_by(target) for target in targets]
     names = EVERYWHERE.union(*looked_up, *(reader.names for reader in readers))
-    free = any(_matches(path, pattern) for pattern in FREE)
-    return Accepted(names, free or any(reader.any_other for reader in readers))
+    return Accepted(names, _is_free(path) or any(reader.any_other for reader in readers))
+
+
+def _is_free(path: str) -> bool:
+    return any(_matches(path, pattern) for pattern in FREE)
 
 
 def _matches(path: str, pattern: str) -> bool:
     """As ``fnmatch``, but a last ``.*`` stands for one step of the path only."""
     if pattern.endswith('.*'):
-        parent, _, _ = path.rpartition('.')
-        return fnmatchcase(parent, pattern[:-2])
+        path, pattern = path.rpartition('.')[0], pattern[:-2]
     return fnmatchcase(path, pattern)
 
 
@@ -181,19 +180,22 @@ def _nearest(word: str, words: set[str], cutoff: float = 0.6) -> str | None:
     return found[0] if found else None
 
 
-def _join(path: str, key: Any) -> str:
-    return '.'.join(str(part) for part in (path, key) if part != '')
+def _join(*parts: Any) -> str:
+    return '.'.join(str(part) for part in parts if part != '')
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    """Keys and values of a dict, indices and values of a list, nothing of anything else."""
+    if isinstance(value, Mapping):
+        return value.items()
+    return enumerate(value) if isinstance(value, (list, tuple)) else ()
 
 
 def _leaves(value: Any, path: str = '') -> Iterator[tuple[str, Any]]:
     """All dotted paths of a config and what stands there, dicts and lists included."""
     if path:
         yield path, value
-    if isinstance(value, Mapping):
-        items = list(value.items())
-    else:
-        items = list(enumerate(value)) if isinstance(value, (list, tuple)) else []
-    for key, item in items:
+    for key, item in _items(value):
         yield from _leaves(item, _join(path, key))
 
 
@@ -206,8 +208,8 @@ def _common_ending(one: str, other: str) -> int:
 def _suggestion(path: str, key: str, rest: str, names: set[str], config: Mapping) -> str:
     """Names the nearest real key: beside the wrong one, else anywhere in the config."""
     if near := _nearest(key, names - EVERYWHERE) or _nearest(key, EVERYWHERE, 0.75):
-        return f'the nearest is `{_join(_join(path, near), rest)}`'
-    typed = _join(_join(path, key), rest)
+        return f'the nearest is `{_join(path, near, rest)}`'
+    typed = _join(path, key, rest)
     live = {name: value for name, value in config.items() if name in TOP_LEVEL}
     everywhere = [leaf for leaf, _ in _leaves(live) if not typed.startswith(leaf)]
     alike = max((_common_ending(typed, leaf) for leaf in everywhere), default=0)
@@ -229,35 +231,25 @@ def _first_leaf(value: Any) -> str:
     return path
 
 
-def _new_type(path: str, value: Mapping) -> str | None:
-    if registered(value['type']):
-        return None
-    near = _nearest(value['type'], {name for r in REGISTRIES for name in r.module_dict}, 0.0)
-    return f'`{path}.type`: nothing is called {value["type"]}, the nearest is `{near}`'
-
-
 def _unread(written: Any, merged: Any, path: str, config: Mapping) -> Iterator[str]:
-    if isinstance(merged, (list, tuple)):
-        before = written if isinstance(written, (list, tuple)) else []
-        for index, item in enumerate(merged):
-            old = before[index] if index < len(before) else None
-            yield from _unread(old, item, _join(path, index), config)
-        return
     if not isinstance(merged, Mapping):
+        before = dict(_items(written))
+        for index, item in _items(merged):
+            yield from _unread(before.get(index), item, _join(path, index), config)
         return
     whole = not isinstance(written, Mapping)
     before = {} if whole else written
     retyped = bool(path) and 'type' in merged and merged['type'] != before.get('type')
-    if retyped and (problem := _new_type(path, merged)):
-        yield problem
+    if retyped and not registered(kind := merged['type']):
+        near = _nearest(kind, {name for r in REGISTRIES for name in r.module_dict}, 0.0)
+        yield f'`{path}.type`: nothing is called {kind}, the nearest is `{near}`'
         return
     added = set(merged) if retyped else set(merged) - set(before)
     accepted = accepted_at(path, merged) if added else None
     for key, value in merged.items():
         if key in added:
             if accepted is None:  # a dict that nothing is known about: keys must have been there
-                free = whole or any(_matches(path, pattern) for pattern in FREE)
-                names = EVERYWHERE.union(before)
+                names, free = EVERYWHERE.union(before), whole or _is_free(path)
             else:
                 names = accepted.names
                 free = accepted.any_other and _nearest(key, names, 0.8) is None
@@ -265,7 +257,7 @@ def _unread(written: Any, merged: Any, path: str, config: Mapping) -> Iterator[s
             if key not in names and not free and not fresh_hook:
                 rest = _first_leaf(value)
                 hint = _suggestion(path, key, rest, names.union(before if path else ()), config)
-                yield f'nothing reads `{_join(_join(path, key), rest)}`, {hint}'
+                yield f'nothing reads `{_join(path, key, rest)}`, {hint}'
                 continue
         yield from _unread(before.get(key), value, _join(path, key), config)
 
@@ -279,19 +271,15 @@ def _used_up(written: Mapping, merged: Mapping) -> Iterator[str]:
             continue
         used = [path for path, leaf in _leaves(live) if type(leaf) is type(value) and leaf == value]
         instead = [f'`{path}`' for path in used[:3]]
-        instead += [ENVIRONMENT[name]] if name in ENVIRONMENT else []
+        if name == 'data_root':
+            instead.append('the environment variable DATA_ROOT')
         hint = f': set {" or ".join(instead)} instead' if instead else ''
         yield f'`{name}` only serves inside the config file and is already used there{hint}'
 
 
 def find_unread_settings(written: Mapping, merged: Mapping) -> list[str]:
-    """Settings that were added to a config and that nothing reads.
+    """One phrase for each setting that is not in the config as written and that nothing reads.
 
-    Args:
-        written: The config as the file has it.
-        merged: The same after the overrides.
-
-    Returns:
-        One phrase a setting that names the key and the nearest real one, none if all is well.
+    It names the key and the nearest real one. ``merged`` is ``written`` after the overrides.
     """
     return [*_unread(written, merged, '', written), *_used_up(written, merged)]

@@ -3,7 +3,7 @@
 import copy
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,6 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
-
-PREFIX = 'val_'
 
 
 @HOOKS.register_module()
@@ -55,15 +53,11 @@ class ValidationLossHook(Hook):
             raise ValueError(
                 f'ValidationLossHook.max_images is {max_images}: give 1 or more, or None for all.'
             )
-        self.max_images = max_images
-        self.seed = seed
-        self.pipeline = pipeline
+        self.max_images, self.seed, self.pipeline = max_images, seed, pipeline
         self._loader: DataLoader | None = None
         self._losses: dict[str, float] = {}
 
-    def before_val_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any | None = None
-    ) -> None:
+    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Takes the losses at the first validation step, when the weights are those to validate."""
         if batch_idx:
             return
@@ -87,28 +81,21 @@ class ValidationLossHook(Hook):
         loader.dataset.pipeline = self.pipeline or with_annotations(
             loader.dataset.pipeline, train.get('dataset', {}).get('pipeline', [])
         )
-        dataset = DATASETS.build(loader.dataset)
-        number = len(dataset)
-        if self.max_images is not None and self.max_images < number:
-            chosen = np.linspace(0, number - 1, self.max_images).round().astype(int)
-            dataset = dataset.get_subset(chosen.tolist())
-        loader.dataset = dataset
+        loader.dataset = dataset = DATASETS.build(loader.dataset)
+        if self.max_images is not None and self.max_images < len(dataset):
+            chosen = np.linspace(0, len(dataset) - 1, self.max_images).round().astype(int)
+            loader.dataset = dataset.get_subset(chosen.tolist())
         loader.num_workers = 0
-        loader.pop('persistent_workers', None)
-        loader.pop('prefetch_factor', None)
+        for only_for_workers in ('persistent_workers', 'prefetch_factor'):
+            loader.pop(only_for_workers, None)
         return runner.build_dataloader(loader, seed=self.seed)
 
 
 def with_annotations(pipeline: Sequence[dict], train_pipeline: Sequence[dict]) -> list[dict]:
     """A validation pipeline whose annotations go through the geometric steps with the image.
 
-    Args:
-        pipeline: The validation pipeline; it may load annotations late, as metrics want them, or
-            not at all.
-        train_pipeline: Gives the loading step if the validation pipeline has none.
-
-    Returns:
-        The pipeline with one loading step, right after the image is loaded.
+    The first loading step, of the training pipeline where it has one, comes right after the image
+    is loaded; the validation pipeline may load annotations late, as metrics want them, or never.
 
     Raises:
         ValueError: If neither loads annotations.
@@ -136,13 +123,8 @@ def mean_losses(
 ) -> dict[str, float]:
     """Mean losses of a model over the images of a data loader, over all processes.
 
-    Args:
-        model: In evaluation mode.
-        loader: Gives images with annotations.
-        optim_wrapper: Gives the precision of training, if it is one.
-
-    Returns:
-        The losses that training logs, ``val_`` before each name.
+    The model is in evaluation mode, the loader gives annotations too, and the optimizer wrapper, if
+    it is one, gives the precision of training. ``val_`` comes before each name that training logs.
     """
     if is_model_wrapper(model):
         model = model.module
@@ -151,10 +133,8 @@ def mean_losses(
     for batch in loader:
         # As in training_step, less the augmentation of batches.
         data = model.data_preprocessor(batch, False)
-        if isinstance(optim_wrapper, OptimWrapper):
-            with optim_wrapper.optim_context(model):
-                losses = model(**data, mode='loss')
-        else:
+        wrapped = isinstance(optim_wrapper, OptimWrapper)
+        with optim_wrapper.optim_context(model) if wrapped else nullcontext():
             losses = model(**data, mode='loss')
         size = len(data['data_samples'])
         number += size
@@ -162,10 +142,8 @@ def mean_losses(
             totals[name] = totals.get(name, 0) + size * value.detach().float().cpu()
     summed = torch.stack([number[0], *totals.values()])
     all_reduce(summed)
-    return {
-        PREFIX + name: float(value / summed[0])
-        for name, value in zip(totals, summed[1:], strict=True)
-    }
+    means = (summed[1:] / summed[0]).tolist()
+    return {f'val_{name}': mean for name, mean in zip(totals, means, strict=True)}
 
 
 @contextmanager
@@ -173,8 +151,7 @@ def isolated_random_numbers(seed: int) -> Iterator[None]:
     """Seeds all random numbers inside; afterwards they go on as if nothing had happened."""
     # MMDetection and its samplers draw from NumPy's global numbers.
     before = random.getstate(), np.random.get_state()  # noqa: NPY002
-    devices = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         torch.manual_seed(seed)

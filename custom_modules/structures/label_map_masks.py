@@ -17,6 +17,7 @@ from custom_modules.structures.label_roi_align import roi_align_labels
 
 Bitmaps = np.ndarray | Sequence[np.ndarray]
 Index = int | slice | Sequence[int] | np.ndarray | Tensor
+Shape = tuple[int, int]  # (height, width), pixels
 
 
 class LabelMapMasks(BitmapMasks):
@@ -46,12 +47,16 @@ class LabelMapMasks(BitmapMasks):
     def __new__(
         cls, masks: Bitmaps | None = None, height: int = 0, width: int = 0
     ) -> LabelMapMasks | BitmapMasks:
-        if masks is not None and not _disjoint(masks):
-            return BitmapMasks(masks, height, width)
-        return super().__new__(cls)
+        self = super().__new__(cls)
+        if masks is not None:
+            label_map = _map_of_bitmaps(masks, int(height), int(width))
+            if label_map is None:
+                return BitmapMasks(masks, height, width)
+            self._set_map(label_map, np.arange(1, len(masks) + 1))
+        return self
 
     def __init__(self, masks: Bitmaps, height: int, width: int) -> None:
-        self._set_map(*_map_of_bitmaps(masks, int(height), int(width)))
+        pass  # not BitmapMasks': __new__ has set everything
 
     @classmethod
     def from_map(cls, label_map: np.ndarray, ids: np.ndarray | None = None) -> LabelMapMasks:
@@ -99,10 +104,8 @@ class LabelMapMasks(BitmapMasks):
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(num_masks={len(self)}, height={self.height}, '
-            f'width={self.width})'
-        )
+        size = f'height={self.height}, width={self.width}'
+        return f'{type(self).__name__}(num_masks={len(self)}, {size})'
 
     @property
     def masks(self) -> np.ndarray:
@@ -113,9 +116,10 @@ class LabelMapMasks(BitmapMasks):
 
     @masks.setter
     def masks(self, masks: np.ndarray) -> None:
-        if not _disjoint(masks):
+        label_map = _map_of_bitmaps(masks, *masks.shape[1:])
+        if label_map is None:
             raise ValueError("a label map can't hold masks that overlap; use to_bitmap() first")
-        self._set_map(*_map_of_bitmaps(masks, *masks.shape[1:]))
+        self._set_map(label_map, np.arange(1, len(masks) + 1))
 
     def to_ndarray(self) -> np.ndarray:
         """(N, H, W) uint8 bitmaps."""
@@ -131,30 +135,23 @@ class LabelMapMasks(BitmapMasks):
         """The same masks as stock BitmapMasks."""
         return BitmapMasks(self.to_ndarray(), self.height, self.width)
 
-    def rescale(
-        self, scale: float | tuple[int, int], interpolation: str = 'nearest'
-    ) -> LabelMapMasks:
+    def rescale(self, scale: float | Shape, interpolation: str = 'nearest') -> LabelMapMasks:
         """See :meth:`BaseInstanceMasks.rescale`; ``interpolation`` is always nearest."""
         width, height = mmcv.rescale_size((self.width, self.height), scale)
         return self.resize((height, width))
 
-    def resize(self, out_shape: tuple[int, int], interpolation: str = 'nearest') -> LabelMapMasks:
+    def resize(self, out_shape: Shape, interpolation: str = 'nearest') -> LabelMapMasks:
         """See :meth:`BaseInstanceMasks.resize`; ``interpolation`` is always nearest."""
-        height, width = (int(side) for side in out_shape[:2])
-        return self._with_map(
-            mmcv.imresize(self.label_map, (width, height), interpolation='nearest')
-        )
+        size = (int(out_shape[1]), int(out_shape[0]))
+        return self._with_map(mmcv.imresize(self.label_map, size, interpolation='nearest'))
 
     def flip(self, flip_direction: str = 'horizontal') -> LabelMapMasks:
         """See :meth:`BaseInstanceMasks.flip`; also ``"diagonal"``."""
-        rows, columns = {
-            'horizontal': (1, -1),
-            'vertical': (-1, 1),
-            'diagonal': (-1, -1),
-        }[flip_direction]
+        steps = {'horizontal': (1, -1), 'vertical': (-1, 1), 'diagonal': (-1, -1)}
+        rows, columns = steps[flip_direction]
         return self._with_map(self.label_map[::rows, ::columns])
 
-    def pad(self, out_shape: tuple[int, int], pad_val: int = 0) -> BitmapMasks:
+    def pad(self, out_shape: Shape, pad_val: int = 0) -> BitmapMasks:
         """See :meth:`BaseInstanceMasks.pad`; BitmapMasks if ``pad_val`` is not 0."""
         height, width = (int(side) for side in out_shape[:2])
         if (height, width) == (self.height, self.width):
@@ -177,7 +174,7 @@ class LabelMapMasks(BitmapMasks):
 
     def translate(
         self,
-        out_shape: tuple[int, int],
+        out_shape: Shape,
         offset: float | tuple[float, float],
         direction: str = 'horizontal',
         border_value: int = 0,
@@ -185,22 +182,18 @@ class LabelMapMasks(BitmapMasks):
     ) -> BitmapMasks:
         """See :meth:`BitmapMasks.translate`: what lies outside ``out_shape`` is cut off first."""
         if border_value:
-            return self.to_bitmap().translate(
-                out_shape, offset, direction, border_value, interpolation
-            )
-        right, down = {
-            'horizontal': (offset, 0),
-            'vertical': (0, offset),
-            'both': offset if isinstance(offset, tuple) else (offset, offset),
-        }[direction]
-        height, width = out_shape
-        cut = self.label_map[:height, :width]
+            stock = self.to_bitmap()
+            return stock.translate(out_shape, offset, direction, border_value, interpolation)
+        both = offset if isinstance(offset, tuple) else (offset, offset)
+        moves = {'horizontal': (offset, 0), 'vertical': (0, offset), 'both': both}
+        right, down = moves[direction]
+        cut = self.label_map[: out_shape[0], : out_shape[1]]
         matrix = np.array([[1, 0, right], [0, 1, down]], np.float32)
-        return self._with_map(_warp(cut, matrix, (height, width)))
+        return self._with_map(_warp(cut, matrix, out_shape))
 
     def shear(
         self,
-        out_shape: tuple[int, int],
+        out_shape: Shape,
         magnitude: float,
         direction: str = 'horizontal',
         border_value: int = 0,
@@ -208,18 +201,15 @@ class LabelMapMasks(BitmapMasks):
     ) -> BitmapMasks:
         """See :meth:`BaseInstanceMasks.shear`."""
         if border_value:
-            return self.to_bitmap().shear(
-                out_shape, magnitude, direction, border_value, interpolation
-            )
-        horizontal = direction == 'horizontal'
-        matrix = np.array(
-            [[1, magnitude * horizontal, 0], [magnitude * (not horizontal), 1, 0]], np.float32
-        )
+            stock = self.to_bitmap()
+            return stock.shear(out_shape, magnitude, direction, border_value, interpolation)
+        right, down = (magnitude, 0) if direction == 'horizontal' else (0, magnitude)
+        matrix = np.array([[1, right, 0], [down, 1, 0]], np.float32)
         return self._with_map(_warp(self.label_map, matrix, out_shape))
 
     def rotate(
         self,
-        out_shape: tuple[int, int],
+        out_shape: Shape,
         angle: float,
         center: tuple[float, float] | None = None,
         scale: float = 1.0,
@@ -228,9 +218,8 @@ class LabelMapMasks(BitmapMasks):
     ) -> BitmapMasks:
         """See :meth:`BaseInstanceMasks.rotate`."""
         if border_value:
-            return self.to_bitmap().rotate(
-                out_shape, angle, center, scale, border_value, interpolation
-            )
+            stock = self.to_bitmap()
+            return stock.rotate(out_shape, angle, center, scale, border_value, interpolation)
         center = center or ((self.width - 1) * 0.5, (self.height - 1) * 0.5)
         # mmcv.imrotate counts the angle clockwise, OpenCV anticlockwise.
         matrix = cv2.getRotationMatrix2D(center, -angle, scale)
@@ -239,7 +228,7 @@ class LabelMapMasks(BitmapMasks):
     def crop_and_resize(
         self,
         bboxes: np.ndarray | Tensor,
-        out_shape: tuple[int, int],
+        out_shape: Shape,
         inds: np.ndarray | Tensor,
         device: torch.device | str = 'cpu',
         interpolation: str = 'bilinear',
@@ -258,10 +247,7 @@ class LabelMapMasks(BitmapMasks):
         if not len(self) or not len(bboxes):
             return BitmapMasks(np.zeros((0, *out_shape), np.uint8), *out_shape)
         if torch.device(device).type == 'cpu':
-            boxes, chosen = (
-                item.cpu().numpy() if isinstance(item, Tensor) else np.asarray(item)
-                for item in (bboxes, inds)
-            )
+            boxes, chosen = (torch.as_tensor(item).cpu().numpy() for item in (bboxes, inds))
             labels = self.ids[chosen].astype(self.label_map.dtype)
             shares = label_maps.crop_and_resize(self.label_map, labels, boxes, out_shape)
         else:
@@ -323,26 +309,18 @@ class LabelMapMasks(BitmapMasks):
         return cls.from_map(united, np.arange(1, count + 1))
 
 
-def _disjoint(masks: Bitmaps) -> bool:
-    """Whether no two of the bitmaps share a pixel."""
-    claimed: np.ndarray | bool = False
-    for mask in masks:
-        mask = np.asarray(mask) != 0
-        if (claimed & mask).any():
-            return False
-        claimed = claimed | mask
-    return True
-
-
-def _map_of_bitmaps(masks: Bitmaps, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """The label map of disjoint bitmaps, and its labels."""
+def _map_of_bitmaps(masks: Bitmaps, height: int, width: int) -> np.ndarray | None:
+    """The label map of bitmaps, None if two of them share a pixel."""
     label_map = np.zeros((height, width), label_maps.smallest_dtype(len(masks)))
     for k, mask in enumerate(masks, start=1):
-        label_map[np.asarray(mask) != 0] = k
-    return label_map, np.arange(1, len(masks) + 1)
+        foreground = np.asarray(mask) != 0
+        if label_map[foreground].any():
+            return None
+        label_map[foreground] = k
+    return label_map
 
 
-def _warp(label_map: np.ndarray, matrix: np.ndarray, out_shape: tuple[int, int]) -> np.ndarray:
+def _warp(label_map: np.ndarray, matrix: np.ndarray, out_shape: Shape) -> np.ndarray:
     """Affine warp to (height, width) that takes the nearest pixel and 0 outside."""
     size = (int(out_shape[1]), int(out_shape[0]))
     return cv2.warpAffine(np.ascontiguousarray(label_map), matrix, size, flags=cv2.INTER_NEAREST)

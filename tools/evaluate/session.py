@@ -78,17 +78,16 @@ class Session:
 
     def _find(self, named: Sequence[Path]) -> list[Path]:
         """The files that were named, where they lie or in the run folder."""
-        inside = [self.run.folder / file.name if not file.is_file() else file for file in named]
-        for file, place in zip(named, inside, strict=True):
-            if not place.is_file():
+        folder, found = self.run.folder, []
+        for file in named:
+            found.append(file if file.is_file() else folder / file.name)
+            if not found[-1].is_file():
                 there = ', '.join(path.name for path in self.run.checkpoints) or 'no checkpoint'
-                raise UserError(
-                    f'{file}: there is no such checkpoint; {self.run.folder} has {there}'
-                )
-        return inside
+                raise UserError(f'{file}: there is no such checkpoint; {folder} has {there}')
+        return found
 
     def _candidates(self) -> list[Path]:
-        """The checkpoint that training marked as best, or all if it marked none or several."""
+        """Those that training marked as best, else all."""
         found = self.run.marked_best or self.run.steps or self.run.checkpoints
         return found or [self.run.best_checkpoint]  # which says that there is none
 
@@ -97,12 +96,10 @@ class Session:
         key = file, part
         if key not in self._predictions:
             if self.first.file != file:
-                config, source = self.first.config, self.first.config_source
-                other = self.run.open_checkpoint(file)
-                self.first = other._replace(config=config, config_source=source)
-            found = predict_part(
-                self.first, part, self.device, self.out / 'predictions', self.data, self.fresh
-            )
+                same = dict(config=self.first.config, config_source=self.first.config_source)
+                self.first = self.run.open_checkpoint(file)._replace(**same)
+            folder = self.out / 'predictions'
+            found = predict_part(self.first, part, self.device, folder, self.data, self.fresh)
             if found.reused:
                 print(f'predictions on {part}: as they are in {found.file}', flush=True)
             self._predictions[key] = found
@@ -144,8 +141,7 @@ class Session:
         choice, validation = None, {}
         threshold, source = score_thr, 'given with --score-thr'
         if score_thr == 'run':
-            checkpoint = self.first._replace(file=chosen.file)
-            threshold, source = self.run.threshold(checkpoint)
+            threshold, source = self.run.threshold(self.first._replace(file=chosen.file))
         elif score_thr is None:
             records = self.records(chosen.file, 'val')
             choice = choose_threshold(records)
@@ -158,6 +154,7 @@ class Session:
 
         records = self.records(chosen.file, part)
         bar = partial(tqdm, desc='intervals', unit='sample', leave=False, disable=None)
+        between = intervals(records, threshold, samples, seed, progress=bar) if samples > 0 else {}
         limit = self.predictions(chosen.file, part).about['max_per_img']
         result = self._describe(chosen, part) | {
             'score_thr': threshold,
@@ -165,9 +162,7 @@ class Session:
             'validation': validation,
             'threshold_choice': choice and choice._asdict(),
             'figures': values(records, threshold),
-            'intervals': intervals(records, threshold, samples, seed, progress=bar)
-            if samples > 0
-            else {},
+            'intervals': between,
             'bootstrap': {'samples': samples, 'seed': seed, 'level': 0.95},
             'images': [image_row(record, threshold) for record in records],
             'notes': notes(records, threshold, part, choice, limit) + self._changed_training_data(),
@@ -177,10 +172,8 @@ class Session:
 
     def every_epoch_on_test(self, threshold: float) -> None:
         """The test values of every checkpoint of the run, for comparison only."""
-        rows = [
-            {'checkpoint': file.stem} | values(self.records(file, 'test'), threshold)
-            for file in self.run.steps
-        ]
+        records = {file.stem: self.records(file, 'test') for file in self.run.steps}
+        rows = [{'checkpoint': name} | values(found, threshold) for name, found in records.items()]
         if not rows:
             raise UserError(f'{self.run.folder}: holds no epoch_*.pth or iter_*.pth to go through')
         _say(write_every_epoch(self.out, rows, threshold))
@@ -260,8 +253,7 @@ def notes(
         found.append('the score threshold was chosen on these very images')
     if part == 'train':
         found.append('the model was trained on these very images')
-    full = sum(limit is not None and record.detections >= limit for record in records)
-    if full:
+    if full := sum(limit is not None and record.detections >= limit for record in records):
         found.append(
             f'{full} of {len(records)} images have as many detections as the model may give '
             f'({limit}), so cells may be missing: raise model.test_cfg.rcnn.max_per_img'

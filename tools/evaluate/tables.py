@@ -41,12 +41,11 @@ def write_evaluation(folder: Path, result: Mapping[str, Any]) -> Written:
         (key, name, rule, value, *result['intervals'].get(key, ('', '')))
         for key, name, rule, value in _known(result['figures'])
     ]
-    images = result['images']
-    table = markdown(result)
+    table, images = markdown(result), result['images']
     texts = {
         f'{stem}.md': table,
         f'{stem}.csv': csv_text(('key', 'figure', 'averaged over', 'value', 'low', 'high'), rows),
-        f'{stem}_images.csv': csv_text(tuple(images[0]), [tuple(row.values()) for row in images]),
+        f'{stem}_images.csv': csv_text(list(images[0]), [row.values() for row in images]),
     }
     for name, text in texts.items():
         write_whole(folder / name, text)
@@ -63,8 +62,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         f'{result["checkpoint"]} ({result["checkpoint_chosen"]}); score threshold '
         f'{result["score_thr"]:g} ({result["score_thr_source"]}).',
     ]
-    bootstrap = result['bootstrap']
     if result['intervals']:
+        bootstrap = result['bootstrap']
         lines.append(
             f'Intervals: {bootstrap["level"]:.0%}, bootstrap over images, '
             f'{bootstrap["samples"]} samples, seed {bootstrap["seed"]}.'
@@ -80,15 +79,12 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def write_every_epoch(folder: Path, rows: Sequence[Mapping[str, Any]], threshold: float) -> Written:
-    """Write the test values of every checkpoint.
+    """Write ``every_epoch_on_test.md`` and ``.csv``.
 
     Args:
         folder: The run folder.
-        rows: ``checkpoint`` and the values of each.
+        rows: ``checkpoint`` and the test values of each.
         threshold: The score threshold, chosen on validation for the best checkpoint.
-
-    Returns:
-        The table and the files, ``every_epoch_on_test.md`` and ``.csv``.
     """
     lines = [
         '# Test figures of every checkpoint',
@@ -106,7 +102,7 @@ def write_every_epoch(folder: Path, rows: Sequence[Mapping[str, Any]], threshold
         lines.append(f'| {row["checkpoint"]} | {cells} |')
     texts = {
         'every_epoch_on_test.md': '\n'.join(lines) + '\n',
-        'every_epoch_on_test.csv': csv_text(tuple(rows[0]), [tuple(row.values()) for row in rows]),
+        'every_epoch_on_test.csv': csv_text(list(rows[0]), [row.values() for row in rows]),
     }
     for name, text in texts.items():
         write_whole(folder / name, text)
@@ -118,6 +114,4 @@ def _known(found: Mapping[str, float]) -> list[tuple[str, str, str, float]]:
 
 
 def _number(value: float) -> str:
-    if not math.isfinite(value):
-        return '-' if math.isnan(value) else 'inf'
-    return f'{value:.4f}' if abs(value) < 10 else f'{value:.1f}'
+    return '-' if math.isnan(value) else format(value, '.4f' if abs(value) < 10 else '.1f')

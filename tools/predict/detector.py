@@ -94,10 +94,9 @@ class Detector:
             pieces += pieces_of(found.label_map, found.scores, window, size, margin)
             full |= found.full
         cells = merge_pieces(pieces)
-        rles = encode_crops(
-            [c.mask for c in cells], [c.x for c in cells], [c.y for c in cells], *size
-        )
-        scores = np.array([c.score for c in cells], float)
+        masks, xs, ys = ([getattr(cell, key) for cell in cells] for key in ('mask', 'x', 'y'))
+        rles = encode_crops(masks, xs, ys, *size)
+        scores = np.array([cell.score for cell in cells], float)
         label_map, kept = visible_cells(rles, scores, size)
         return Segmentation(label_map, scores[kept], found.resolution, full)
 
@@ -134,9 +133,7 @@ def picture_pipeline(
         kind = getattr(step['type'], '__name__', step['type']).rsplit('.', 1)[-1]
         if kind == 'LoadImageFromFile':
             step['type'] = 'mmdet.LoadImageFromNDArray'
-        elif kind == 'FilterAnnotations' or (
-            kind.startswith('Load') and kind != 'LoadImageFromNDArray'
-        ):
+        elif kind != 'LoadImageFromNDArray' and kind.startswith(('Load', 'FilterAnnotations')):
             continue
         elif kind in ('Resize', 'FixScaleResize') and step.get('scale') is not None:
             resized = True

@@ -24,7 +24,6 @@ from tools.predict.overlay import draw_overlay
 from tools.predict.slides import Slide
 
 SETTINGS = 'settings.json'
-JPEG_QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 92]
 MOST_CELLS = np.iinfo(np.uint16).max  # that a label map of 16 bits holds
 BOX = ('x', 'y', 'width', 'height')
 
@@ -147,11 +146,10 @@ class Results:
         values = shape_values(label_map, border=max(math.ceil(found.resolution - 1e-3), 1))
         at_border = values['touches_border']
         overlay = draw_overlay(picture, label_map, at_border, smooth=min(found.resolution, 4.0))
-        for path, drawn, options in (
-            (self.out / 'overlays' / f'{slide.name}.jpg', overlay, JPEG_QUALITY),
-            (self.out / 'labels' / f'{slide.name}.png', label_map.astype(np.uint16), []),
-        ):
-            write_whole(path, cv2.imencode(path.suffix, drawn, options)[1].tobytes())
+        jpeg = cv2.imencode('.jpg', overlay, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+        write_whole(self.out / 'overlays' / f'{slide.name}.jpg', jpeg.tobytes())
+        png = cv2.imencode('.png', label_map.astype(np.uint16))[1]
+        write_whole(self.out / 'labels' / f'{slide.name}.png', png.tobytes())
         self._done.append(str(slide.path))
         whole = values['area'][~at_border]  # what the border cuts says nothing about size
         count = {
@@ -169,26 +167,19 @@ class Results:
         for k, rle in enumerate(encode_label_map(label_map, len(scores))):
             cell = {key: column[k] for key, column in columns.items()}
             self.cells.append(self._row(CELL_COLUMNS, slide, cell))
-            self._coco.append(
-                {
-                    'image_id': image_id,
-                    'file_name': slide.shown,
-                    'category_id': 1,
-                    'id': len(self._coco) + 1,
-                    'bbox': [cell[side] for side in BOX],
-                    'score': round(cell['score'], 5),
-                    'segmentation': rle,
-                }
+            number, box = len(self._coco) + 1, [cell[side] for side in BOX]
+            item = dict(
+                image_id=image_id, file_name=slide.shown, category_id=1, id=number, bbox=box
             )
+            self._coco.append(item | dict(score=round(cell['score'], 5), segmentation=rle))
 
     def write(self, settings: Mapping[str, Any]) -> None:
         """Write the tables of what was added, and what it depends on to ``settings.json``."""
-        for name, columns, rows in (
-            ('counts.csv', COUNT_COLUMNS, self.counts),
-            ('cells.csv', CELL_COLUMNS, self.cells),
-        ):
+        tables = {'counts': (COUNT_COLUMNS, self.counts), 'cells': (CELL_COLUMNS, self.cells)}
+        for name, (columns, rows) in tables.items():
             header = ['image', *(column[0] for column in self._known(columns))]
-            write_whole(self.out / name, csv_text(header, [row.values() for row in rows]))
+            text = csv_text(header, [row.values() for row in rows])
+            write_whole(self.out / f'{name}.csv', text)
         # In ASCII, since pycocotools opens it in the system's encoding.
         write_whole(self.out / 'predictions.json', json.dumps(self._coco) + '\n')
         write_json(self.out / SETTINGS, {**settings, 'images': self._done}, indent=1)

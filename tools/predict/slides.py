@@ -81,10 +81,10 @@ def _below(folder: Path, skip: Path | None) -> list[Path]:
     """Pictures in a folder and all below it; hidden ones (``._x.png`` of an archive) are none."""
     found, seen = [], {skip.resolve()} if skip else set()
     for parent, folders, files in os.walk(folder, followlinks=True):
-        if Path(parent).resolve() in seen:
+        if (place := Path(parent).resolve()) in seen:
             folders.clear()
             continue
-        seen.add(Path(parent).resolve())
+        seen.add(place)
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
         found += [
             Path(parent, name)

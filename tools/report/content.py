@@ -73,32 +73,26 @@ def gather(findings: Findings, data: Path | None = None) -> Content:
 
 def _with_errors(content: Content, part: Part) -> Content:
     """Add what the predictions show."""
-    findings, evaluation = content.findings, content.findings.evaluation
+    evaluation, missing = content.findings.evaluation, content.findings.missing
     analysis = analyse(part)
     curves = figures.precision_recall_figure(analysis.curves, evaluation)
     content.drawings['precision_recall'] = curves
     content.drawings['errors'] = figures.error_figure(analysis)
     content.tables['errors'] = tables.errors_table(analysis)
-    drawn_images = pictures.draw_pictures(part, evaluation['images'])
-    lost = len(pictures.best_and_worst(evaluation['images'])) - len(drawn_images)
-    if not drawn_images:
-        findings.missing.append(f'pictures: no image of {part.images} can be read')
+    drawn = pictures.draw_pictures(part, evaluation['images'])
+    lost = len(pictures.best_and_worst(evaluation['images'])) - len(drawn)
+    if not drawn:
+        missing.append(f'pictures: no image of {part.images} can be read')
     elif lost:
-        findings.missing.append(
-            f'{lost} pictures: their images in {part.images} are not there or damaged'
-        )
-    return content._replace(
-        diameter=analysis.diameter,
-        errors=tables.error_list(part, analysis),
-        pictures=drawn_images,
-    )
+        missing.append(f'{lost} pictures: their images in {part.images} are not there or damaged')
+    errors = tables.error_list(part, analysis)
+    return content._replace(diameter=analysis.diameter, errors=errors, pictures=drawn)
 
 
 def beside(content: Content) -> dict[str, bytes | str]:
     """The files beside the page, by name."""
-    files: dict[str, bytes | str] = {
-        f'figure_{name}.png': drawing for name, drawing in content.drawings.items()
-    }
+    files: dict[str, bytes | str] = {}
+    files |= {f'figure_{name}.png': drawing for name, drawing in content.drawings.items()}
     for name, table in content.tables.items():
         files[f'table_{name}.csv'] = table.csv()
         files[f'table_{name}.md'] = table.markdown()
@@ -112,12 +106,8 @@ def beside(content: Content) -> dict[str, bytes | str]:
 
 def page(content: Content) -> str:
     """The page's HTML."""
-    environment = Environment(
-        loader=PackageLoader('tools.report'),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    blanks = dict(trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(loader=PackageLoader('tools.report'), autoescape=True, **blanks)
     environment.filters['data_uri'] = data_uri
     evaluation = content.findings.evaluation
     return environment.get_template('page.html').render(

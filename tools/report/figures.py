@@ -64,7 +64,6 @@ STYLE = {
     'lines.markersize': 4,
 }
 WIDTH = 10.0  # inches
-DPI = 144
 
 
 @matplotlib.rc_context(STYLE)
@@ -73,9 +72,8 @@ def loss_figure(log: TrainingLog, best: float | None = None) -> bytes:
     figure, (total, parts) = _panels(2, 3.5)
     total.plot(*series(log.train, 'loss'), color=BLUE, label='training')
     if any('val_loss' in entry for entry in log.val):
-        total.plot(
-            *series(log.val, 'val_loss'), 'o--', color=ORANGE, label='validation (whole images)'
-        )
+        places, values = series(log.val, 'val_loss')
+        total.plot(places, values, 'o--', color=ORANGE, label='validation (whole images)')
     total.set_title('total loss')
     total.legend()
     for key in [key for key in log.train[-1] if key.startswith('loss_')]:
@@ -122,16 +120,13 @@ def precision_recall_figure(curves: Curves, evaluation: Mapping[str, Any]) -> by
         precision = curves.precision[0, at]
         label = f'IoU {threshold:.2f}: AP {precision.mean():.3f}'
         left.plot(RECALLS, precision, color=colour, label=label)
-        name = f'{round(100 * threshold):02d}'
-        point = [
-            evaluation['figures'].get(f'instance/{kind}_{name}') for kind in ('recall', 'precision')
-        ]
+        keys = (f'instance/{kind}_{round(100 * threshold)}' for kind in ('recall', 'precision'))
+        point = [evaluation['figures'].get(key) for key in keys]
         if None not in point:
             left.plot(*point, 'o', color=colour, markeredgecolor='white', markersize=7)
     left.set(xlabel='recall', ylabel='precision', xlim=(0, 1.01), ylim=(0, 1.02))
-    left.set_title(
-        f'masks on {evaluation["part"]}; dots: cells at score ≥ {evaluation["score_thr"]:g}'
-    )
+    score = f'{evaluation["score_thr"]:g}'
+    left.set_title(f'masks on {evaluation["part"]}; dots: cells at score ≥ {score}')
     left.legend(loc='lower left')
     values = curves.precision[0].mean(-1)
     bars = right.bar([f'{t:.2f}' for t in COCO_IOU_THRESHOLDS], values, color=BLUE, width=0.7)
@@ -182,18 +177,16 @@ def by_area(analysis: Analysis) -> tuple[list[str], np.ndarray, np.ndarray]:
     areas = analysis.true.area
     edges = np.unique(np.quantile(areas, (0.25, 0.5, 0.75)).round()) if len(areas) else np.zeros(0)
     limits = [f'{edge:,.0f}' for edge in edges]
-    names = ['all']
-    if limits:
-        pairs = itertools.pairwise(limits)
-        names = [f'below {limits[0]}', *(f'{a} to {b}' for a, b in pairs), f'from {limits[-1]}']
+    between = [f'{low} to {high}' for low, high in itertools.pairwise(limits)]
+    names = [f'below {limits[0]}', *between, f'from {limits[-1]}'] if limits else ['all']
     return names, np.digitize(areas, edges), np.digitize(analysis.predicted.area, edges)
 
 
 def by_crowding(analysis: Analysis) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Likewise by the number of true cells around."""
     names = ['none', '1', '2', '3', '4', '5 and more']
-    around = [np.minimum(cells.neighbours, 5) for cells in (analysis.true, analysis.predicted)]
-    return names, around[0], around[1]
+    true, predicted = analysis.true.neighbours, analysis.predicted.neighbours
+    return names, np.minimum(true, 5), np.minimum(predicted, 5)
 
 
 def _error_bars(above: Axes, below: Axes, analysis: Analysis, binning: tuple) -> None:
@@ -239,11 +232,8 @@ def count_figure(images: Sequence[Mapping[str, Any]]) -> bytes:
     left.plot(true, found, 'o', color=BLUE, alpha=0.7, markeredgecolor='white', markersize=6)
     left.set(xlabel='true cells', ylabel='counted cells', xlim=(0, end), ylim=(0, end))
     left.set_title('count of each image')
-    for key, name, colour in (
-        ('dice', 'Dice', GREEN),
-        ('f1_50', 'F1 at IoU 0.5', BLUE),
-        ('pq', 'panoptic quality', ORANGE),
-    ):
+    shown = {'dice': 'Dice', 'f1_50': 'F1 at IoU 0.5', 'pq': 'panoptic quality'}
+    for (key, name), colour in zip(shown.items(), (GREEN, BLUE, ORANGE), strict=True):
         values = sorted(row[key] for row in images if row.get(key) is not None)
         ranks = (np.arange(len(values)) + 0.5) / max(len(values), 1)
         right.plot(ranks, values, 'o-', color=colour, label=name)
@@ -269,5 +259,5 @@ def _over_training(axes: Axes, log: TrainingLog, best: float | None) -> None:
 
 def _png(figure: Figure) -> bytes:
     content = io.BytesIO()
-    figure.savefig(content, format='png', dpi=DPI)
+    figure.savefig(content, format='png', dpi=144)
     return content.getvalue()

@@ -21,7 +21,6 @@ from tools.report.tables import number
 TRUE_COLOUR, PREDICTED_COLOUR = '#00A651', '#FFE600'
 WIDTH = 1000  # pixels of a picture in the page
 TINT = 0.5
-JPEG_QUALITY = 85
 BEST, WORST = 2, 4  # numbers of pictures
 
 
@@ -44,9 +43,6 @@ class Picture(NamedTuple):
 def best_and_worst(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], bool]]:
     """The images of greatest and of least panoptic quality, none of them twice.
 
-    Args:
-        rows: The images' own values.
-
     Returns:
         Rows, best first, then the worst from the very worst on; and whether it is one of the best.
     """
@@ -58,8 +54,7 @@ def best_and_worst(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str,
 
 def draw_pictures(part: Part, rows: Sequence[Mapping[str, Any]]) -> list[Picture]:
     """Pictures of the best and worst images; those whose file can't be read are left out."""
-    pictures = []
-    numbers = {True: 0, False: 0}
+    pictures, numbers = [], {True: 0, False: 0}
     for row, best in best_and_worst(rows):
         true, detections = part.truth[row['image_id']], part.predictions.detections(row['image_id'])
         try:
@@ -72,7 +67,7 @@ def draw_pictures(part: Part, rows: Sequence[Mapping[str, Any]]) -> list[Picture
         pred_map, kept = visible_cells(detections.rles, detections.scores, true.size)
         pred_map, _ = keep_labels(pred_map, detections.scores[kept] >= part.threshold)
         drawn = draw(image, true.label_map(), pred_map, outcomes)
-        _, jpeg = cv2.imencode('.jpg', drawn, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        _, jpeg = cv2.imencode('.jpg', drawn, [cv2.IMWRITE_JPEG_QUALITY, 85])
         numbers[best] += 1
         name = f'image_{"best" if best else "worst"}_{numbers[best]}.jpg'
         pictures.append(Picture(name, jpeg.tobytes(), best, _caption(row, outcomes)))
@@ -86,8 +81,8 @@ def draw(
 
     Args:
         image: (H, W, 3) uint8 BGR.
-        true_map: (H, W) int32 label map of the true cells.
-        pred_map: (H, W) int32 label map of the predicted cells.
+        true_map: (H, W) int32 label map.
+        pred_map: Likewise.
         outcomes: Of both.
 
     Returns:
@@ -112,16 +107,13 @@ def draw(
 
 
 def _contours(label_map: np.ndarray) -> list[np.ndarray]:
-    number = int(label_map.max(initial=0))
-    areas, boxes = areas_and_boxes(label_map, number)
+    areas, boxes = areas_and_boxes(label_map, int(label_map.max(initial=0)))
     found = []
     for k in np.flatnonzero(areas):
         x1, y1, x2, y2 = boxes[k].tolist()
         mask = (label_map[y1:y2, x1:x2] == k).astype(np.uint8)
-        contours, _ = cv2.findContours(
-            mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x1, y1)
-        )
-        found.extend(contours)
+        how = cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        found += cv2.findContours(mask, *how, offset=(x1, y1))[0]
     return found
 
 

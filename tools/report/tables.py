@@ -24,13 +24,13 @@ FIRST_REPORT = {
     'pixel/iou': ('0.8719', 'not said how images are averaged'),
 }
 FIRST_REPORT_IMAGES = 159
-TILES = {
-    'coco/segm_mAP': 'mask AP',
-    'coco/segm_mAP_50': 'mask AP50',
-    'pixel/dice': 'pixel Dice',
-    'instance/f1_50': 'F1 at IoU 0.5',
-    'count/relative_error': 'count error',
-}
+TILES = (
+    ('coco/segm_mAP', 'mask AP', '.3f'),
+    ('coco/segm_mAP_50', 'mask AP50', '.3f'),
+    ('pixel/dice', 'pixel Dice', '.3f'),
+    ('instance/f1_50', 'F1 at IoU 0.5', '.3f'),
+    ('count/relative_error', 'count error', '.1%'),
+)
 MEANINGS = (  # of the outcomes
     'IoU of at least 0.5 with a prediction of its own',
     'a prediction of its own, but IoU between 0.1 and 0.5',
@@ -70,11 +70,11 @@ class Table(NamedTuple):
 
 def tiles(evaluation: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The values one looks for first: value, name and interval."""
-    values, found = evaluation['figures'], []
-    for key, name in TILES.items():
-        form = '.1%' if key.startswith('count/') else '.3f'
-        found.append((number(values.get(key), form), name, _interval(evaluation, key, form)))
-    return found
+    values = evaluation['figures']
+    return [
+        (number(values.get(key), form), name, _interval(evaluation, key, form))
+        for key, name, form in TILES
+    ]
 
 
 def values_table(evaluation: Mapping[str, Any]) -> Table:
@@ -93,11 +93,7 @@ def values_table(evaluation: Mapping[str, Any]) -> Table:
 
 
 def every_epoch_table(lines: Iterable[str]) -> Table:
-    """The test values of every checkpoint, and those of the first report.
-
-    Args:
-        lines: Of ``every_epoch_on_test.csv``.
-    """
+    """The lines of ``every_epoch_on_test.csv``, and the values of the first report."""
     keys, *rows = csv.reader(lines)
     names = {key: name for key, name, _ in VALUES}
     first = {key: value for key, (value, _) in FIRST_REPORT.items()}
@@ -152,11 +148,10 @@ def images_table(images: Sequence[Mapping[str, Any]]) -> Table:
         'pq': 'panoptic quality',
     }
     names = {key: name for key, name in names.items() if all(key in row for row in images)}
-    ranked = sorted(images, key=lambda row: row.get('pq') or 0)
-    rows = [
-        tuple(value if isinstance(value := row[k], str) else number(value) for k in names)
-        for row in ranked
-    ]
+    rows = []
+    for row in sorted(images, key=lambda row: row.get('pq') or 0):
+        values = (row[key] for key in names)
+        rows.append(tuple(v if isinstance(v, str) else number(v) for v in values))
     return Table(tuple(names.values()), rows)
 
 
@@ -175,8 +170,7 @@ def provenance(findings: Findings, info: Mapping[str, Any]) -> dict[str, dict[st
     if log.memory_mb:
         memory = f'{log.memory_mb / 1024:.1f} GiB on the GPU'
     trained_on = log.training_data or (None, None)
-    seconds = evaluation.get('seconds_per_image')
-    score_thr = evaluation.get('score_thr')
+    seconds, score_thr = evaluation.get('seconds_per_image'), evaluation.get('score_thr')
     source = evaluation.get('score_thr_source', '')
     split = f'seed {info.get("seed")}, validation share {info.get("val_fraction")}'
     rule = (info.get('instance_rule') or {}).items()
@@ -230,9 +224,9 @@ def number(value: float | None, form: str = '', none: str = '-') -> str:
     """
     if value is None or not math.isfinite(value):
         return none
-    if isinstance(value, int) and not form:
-        return str(value)
-    return format(value, form or ('.4f' if abs(value) < 10 else '.1f'))
+    if not form and not isinstance(value, int):
+        form = '.4f' if abs(value) < 10 else '.1f'
+    return format(value, form)
 
 
 def duration(seconds: float) -> str:

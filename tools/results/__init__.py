@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from cellkit.errors import UserError
 from cellkit.files.writing import write_between_marks
 from tools.runs.log import read_training_log
 
-MARKS = 'results'
 COLUMNS = (
     ('mask AP', 'coco/segm_mAP'),
     ('AP50', 'coco/segm_mAP_50'),
@@ -19,7 +18,6 @@ COLUMNS = (
     ('F1 at IoU 0.5', 'instance/f1_50'),
     ('count error', 'count/relative_error'),
 )
-HEADER = ['run', 'trained and tested on', *(name for name, _ in COLUMNS), 'training steps']
 
 
 def results_table(rows: Mapping[str, Path | str], into: Path | str | None = None) -> str:
@@ -32,9 +30,12 @@ def results_table(rows: Mapping[str, Path | str], into: Path | str | None = None
     Raises:
         UserError: A run has not been evaluated, or the page lacks the marks.
     """
-    text = markdown_table([row(name, Path(folder)) for name, folder in rows.items()])
+    header = ['run', 'trained and tested on', *(name for name, _ in COLUMNS), 'training steps']
+    cells = [row(name, Path(folder)) for name, folder in rows.items()]
+    lines = [header, ['---'] * len(header), *cells]
+    text = '\n'.join(f'| {" | ".join(line)} |' for line in lines)
     if into is not None:
-        write_between_marks(Path(into), text, MARKS)
+        write_between_marks(Path(into), text, 'results')
     return text
 
 
@@ -50,21 +51,8 @@ def row(name: str, folder: Path) -> list[str]:
     result = json.loads(file.read_text(encoding='utf-8'))
     run = Path(result.get('run', folder))
     minutes = read_training_log(run if run.is_dir() else folder).step_seconds / 60
-    cells = [f'`{folder.name}`', name, *cells_of(result['figures'])]
-    return [*cells, f'{minutes:.0f} min' if minutes else 'not measured']
-
-
-def cells_of(found: Mapping[str, float | None]) -> list[str]:
-    """The values of :data:`COLUMNS` as text."""
-    texts = []
+    cells = [f'`{folder.name}`', name]
     for _, key in COLUMNS:
-        value = found.get(key)
-        form = '.1%' if key.startswith('count/') else '.3f'
-        texts.append('not measured' if value is None else format(value, form))
-    return texts
-
-
-def markdown_table(rows: Sequence[Sequence[str]], header: Sequence[str] = HEADER) -> str:
-    """Markdown table of the rows."""
-    lines = [header, ['---'] * len(header), *rows]
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+        value, form = result['figures'].get(key), '.1%' if key.startswith('count/') else '.3f'
+        cells.append('not measured' if value is None else format(value, form))
+    return [*cells, f'{minutes:.0f} min' if minutes else 'not measured']

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -62,15 +63,13 @@ def read_training_log(run: Path) -> TrainingLog:
 
     A run that was resumed has several logs: what a later one did again replaces the earlier. Those
     of `mim test`, which writes into the run folder too, are left out.
-
-    Args:
-        run: The run folder.
     """
     train: list[dict[str, Any]] = []
     val: list[dict[str, Any]] = []
     unreadable = 0
-    logs = [file for file in sorted(run.glob('*/*.log')) if _is_of_training(file)]
-    texts = [_lines(file) for file in logs]
+    logs = {file: _read(file) for file in sorted(run.glob('*/*.log'))}
+    logs = {file: text for file, text in logs.items() if '(train)' in text or '(test)' not in text}
+    texts = [text.splitlines() for text in logs.values()]
     folders = {file.parent for file in logs}
     files = [
         file
@@ -90,7 +89,11 @@ def read_training_log(run: Path) -> TrainingLog:
             elif any(isinstance(entry[key], float) for key in entry.keys() - NOT_METRICS):
                 val.append(entry | {'after': train[-1]['step'] if train else 0})
     unit = 'epoch' if any('epoch' in entry for entry in train) else 'iteration'
-    length = _epoch_length(texts, train) if unit == 'epoch' else 1
+    length = 1.0
+    if unit == 'epoch' and (match := _last_match(EPOCH, texts)):
+        length = float(match[0])
+    elif unit == 'epoch':  # about
+        length = max(train[-1]['step'] / max(train[-1].get('epoch', 1), 1), 1.0)
     for entry in train:
         entry['at'] = entry['step'] / length
     for entry in val:
@@ -127,64 +130,37 @@ def _place(step: int, after: int, unit: str, length: float) -> float:
         step: As logged: the epoch, or with ``log_metric_by_epoch=False`` the iteration; 0 of a run
             by iterations without that setting.
         after: Iteration of the training entry before it.
-        unit: Of the axis.
         length: Iterations of an epoch; 1 on an axis of iterations.
     """
     if not step:
         return after / length
-    if unit == 'epoch':
-        return step if step <= after / length + 1 else step / length
-    return step
+    return step / length if unit == 'epoch' and step > after / length + 1 else step
 
 
-def _is_of_training(file: Path) -> bool:
-    text = file.read_text(encoding='utf-8', errors='replace')
-    return '(train)' in text or '(test)' not in text
+def _read(file: Path) -> str:
+    return file.read_text(encoding='utf-8', errors='replace')
 
 
 def _last_match(pattern: re.Pattern, texts: list[list[str]]) -> tuple[str, ...] | None:
     """Groups of the newest line that has the pattern."""
-    for lines in reversed(texts):
-        for line in reversed(lines):
-            if match := pattern.search(line):
-                return match.groups()
-    return None
+    lines = (line for text in reversed(texts) for line in reversed(text))
+    return next((match.groups() for line in lines if (match := pattern.search(line))), None)
 
 
 def _entries(file: Path) -> tuple[list[dict[str, Any]], int]:
-    entries, unreadable = [], 0
-    for line in file.read_text(encoding='utf-8', errors='replace').splitlines():
-        try:
+    """The entries of a ``scalars.json``, and the number of lines that are none."""
+    lines, entries = _read(file).splitlines(), []
+    for line in lines:
+        with contextlib.suppress(ValueError):
             entry = json.loads(line)
-        except ValueError:
-            unreadable += 1
-            continue
-        if isinstance(entry, dict) and isinstance(entry.get('step'), int):
-            entries.append(entry)
-        else:
-            unreadable += 1
-    return entries, unreadable
-
-
-def _lines(file: Path) -> list[str]:
-    return file.read_text(encoding='utf-8', errors='replace').splitlines()
-
-
-def _epoch_length(texts: list[list[str]], train: list[dict[str, Any]]) -> float:
-    """Iterations of an epoch, as the log says, else about."""
-    for lines in reversed(texts):
-        for line in reversed(lines):
-            if match := EPOCH.search(line):
-                return float(match[1])
-    return max(train[-1]['step'] / max(train[-1].get('epoch', 1), 1), 1.0)
+            if isinstance(entry, dict) and isinstance(entry.get('step'), int):
+                entries.append(entry)
+    return entries, len(lines) - len(entries)
 
 
 def _environment(texts: list[list[str]]) -> dict[str, str]:
-    for lines in reversed(texts):
-        found = {match[1]: match[2].strip() for line in lines if (match := ENVIRONMENT.match(line))}
-        if found:
-            return found
-    return {}
+    found = [[match for line in lines if (match := ENVIRONMENT.match(line))] for lines in texts]
+    return next(({m[1]: m[2].strip() for m in matches} for matches in found[::-1] if matches), {})
 
 
 def _span(lines: list[str]) -> timedelta | None:

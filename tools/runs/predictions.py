@@ -31,6 +31,8 @@ from custom_modules.structures.detections import detections_of
 from tools.runs.model import build_model
 from tools.runs.run import Checkpoint
 
+ImageResults = dict[int, list[dict[str, Any]]]  # COCO results by image id
+
 
 class PartPredictions(NamedTuple):
     """What a checkpoint predicts on a part of the data.
@@ -42,22 +44,19 @@ class PartPredictions(NamedTuple):
         reused: Whether they were there already.
     """
 
-    results: dict[int, list[dict[str, Any]]]
+    results: ImageResults
     file: Path
     about: dict[str, Any]
     reused: bool = True
 
     def detections(self, image_id: int) -> Detections:
         """An image's detections."""
-        items = self.results[image_id]
-        return Detections(
-            [item['segmentation'] for item in items],
-            np.array([item['score'] for item in items], float),
-            np.array([item['bbox'] for item in items], float).reshape(-1, 4),
-        )
+        keys = ('segmentation', 'score', 'bbox')
+        rles, scores, boxes = ([item[key] for item in self.results[image_id]] for key in keys)
+        return Detections(rles, np.array(scores, float), np.array(boxes, float).reshape(-1, 4))
 
     def measure(self, truth: GroundTruth) -> list[ImageRecord]:
-        """A record of each image, by image id.
+        """A record of each image, in order of image ids.
 
         Raises:
             UserError: The annotations are of other images.
@@ -79,8 +78,7 @@ def part_dataset(config: Config, part: str, data: Path | None = None) -> dict[st
     Raises:
         UserError: The config has no such part, or there is no such folder.
     """
-    loader = config.get(f'{part}_dataloader')
-    if not loader:
+    if not (loader := config.get(f'{part}_dataloader')):
         raise UserError(f"the run's config has no {part}_dataloader; name another --part")
     dataset = loader['dataset']
     while 'ann_file' not in dataset and 'dataset' in dataset:  # RepeatDataset and the like
@@ -88,10 +86,8 @@ def part_dataset(config: Config, part: str, data: Path | None = None) -> dict[st
     result = {key: copy.deepcopy(dataset[key]) for key in dataset if key != 'filter_cfg'}
     result.update(test_mode=True, pipeline=get_test_pipeline_cfg(config))
     moved = not Path(result.get('data_root') or '.').is_dir()
-    if data is None and moved and os.environ.get('DATA_ROOT'):
-        data = Path(os.environ['DATA_ROOT'])
-    if data is not None:
-        result['data_root'] = str(data)
+    if root := data or (moved and os.environ.get('DATA_ROOT')):
+        result['data_root'] = str(Path(root))
     if not (file := annotations_of(result)).is_file():
         raise UserError(
             f'{file}: there is no such annotation file; prepare the data (make prepare) or name '
@@ -118,7 +114,7 @@ def predict_part(
     Args:
         checkpoint: With the config of the training run and the user's changes to it.
         part: ``"train"``, ``"val"`` or ``"test"``.
-        device: ``"cpu"``, ``"cuda"`` ...
+        device: As torch names it.
         folder: Where predictions are kept: ``folder/CHECKPOINT/PART.json``.
         data: See :func:`part_dataset`.
         fresh: Whether to predict even if nothing changed since the last time.
@@ -173,7 +169,7 @@ def read_predictions(file: Path) -> PartPredictions:
         OSError, ValueError, KeyError, TypeError: They aren't there or are damaged.
     """
     about = json.loads(file.with_suffix('.about.json').read_bytes())
-    results: dict[int, list[dict]] = {int(image_id): [] for image_id in about['image_ids']}
+    results: ImageResults = {int(image_id): [] for image_id in about['image_ids']}
     for item in json.loads(file.read_bytes()):
         results[item['image_id']].append(item)
     return PartPredictions(results, file, about)
@@ -182,22 +178,19 @@ def read_predictions(file: Path) -> PartPredictions:
 @torch.no_grad()
 def _predict(
     model: torch.nn.Module, config: Config, dataset: Mapping[str, Any], title: str
-) -> tuple[dict[int, list[dict[str, Any]]], float]:
+) -> tuple[ImageResults, float]:
     """COCO results by image id, and the seconds that the model took for an image."""
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools talks
             images = DATASETS.build(dict(dataset))
     except (FileNotFoundError, ValueError) as error:
         raise UserError(str(error).rstrip('.')) from error
+    workers = config.get('test_dataloader', {}).get('num_workers', 0)
+    sampler = dict(type='DefaultSampler', shuffle=False)
     loader = Runner.build_dataloader(
-        {
-            'batch_size': 1,
-            'num_workers': config.get('test_dataloader', {}).get('num_workers', 0),
-            'sampler': {'type': 'DefaultSampler', 'shuffle': False},
-            'dataset': images,
-        }
+        dict(batch_size=1, num_workers=workers, sampler=sampler, dataset=images)
     )
-    results: dict[int, list[dict[str, Any]]] = {}
+    results: ImageResults = {}
     seconds = 0.0
     for batch in tqdm(loader, title, unit='image', disable=None):
         start = time.perf_counter()
@@ -207,20 +200,12 @@ def _predict(
     return results, seconds / max(len(results), 1)
 
 
-def _coco_results(sample: Any, category_ids: list[int]) -> list[dict[str, Any]]:
+def _coco_results(sample: Any, ids: list[int]) -> list[dict[str, Any]]:
     """One image's detections in the form of a COCO results file."""
-    predicted = sample.pred_instances
-    rles, scores, boxes = detections_of(predicted)
-    labels = predicted.labels.tolist()
+    rles, scores, boxes = detections_of(sample.pred_instances)
+    columns = sample.pred_instances.labels.tolist(), boxes.tolist(), scores.tolist(), rles
+    image = int(sample.img_id)
     return [
-        {
-            'image_id': int(sample.img_id),
-            'category_id': category_ids[label],
-            'bbox': box,
-            'score': score,
-            'segmentation': rle,
-        }
-        for label, box, score, rle in zip(
-            labels, boxes.tolist(), scores.tolist(), rles, strict=True
-        )
+        dict(image_id=image, category_id=ids[label], bbox=box, score=score, segmentation=rle)
+        for label, box, score, rle in zip(*columns, strict=True)
     ]

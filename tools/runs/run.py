@@ -31,12 +31,11 @@ class Threshold(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint that was read.
+    """A checkpoint that was read, with the config that goes with it.
 
     Attributes:
         file: Where it lies.
         weights: Its ``state_dict``.
-        config: The config that goes with it.
         config_source: Where the config is from, in words.
         content: The whole file, with ``meta`` and ``message_hub`` from MMEngine.
     """
@@ -102,8 +101,7 @@ class Run:
         if best := self.marked_best:
             evaluated = self.folder / str(self.evaluation().get('checkpoint'))
             return evaluated if evaluated in best else max(best, key=_modified)
-        named = self.folder / 'last_checkpoint'
-        if named.is_file():
+        if (named := self.folder / 'last_checkpoint').is_file():
             # It holds an absolute path: in a folder that was moved, the file lies beside it.
             last = self.folder / Path(named.read_text(encoding='utf-8').strip()).name
             if last.is_file():
@@ -156,17 +154,16 @@ class Run:
         content = load_checkpoint(file)
         text = (content.get('meta') or {}).get('cfg')
         source = config or (None if text else self.config_file)
-        name = str(source or 'the config in the checkpoint')
         if not (source or text):
             raise UserError(f'{self.folder}: holds no config (.py); name one with --config FILE')
         try:
             found = Config.fromfile(source) if source else Config.fromstring(text, '.py')
         except Exception as error:  # a config is a program
             raise UserError(
-                f"{name}: can't be read as a config ({_first_line(error)}); name another with "
-                '--config FILE'
+                f"{source or 'the config in the checkpoint'}: can't be read as a config "
+                f'({_first_line(error)}); name another with --config FILE'
             ) from error
-        where = str(source) if source else 'written in the checkpoint'
+        where = str(source or 'written in the checkpoint')
         return Checkpoint(file, content['state_dict'], found, where, content)
 
     def threshold(self, checkpoint: Checkpoint, given: float | None = None) -> Threshold:
@@ -182,13 +179,12 @@ class Run:
         if evaluation.get('threshold_choice') and is_evaluated(evaluation, checkpoint.file):
             source = f'{evaluation["score_thr_source"]} (evaluation.json)'
             return Threshold(float(evaluation['score_thr']), source)
+        chosen = 'chosen on validation in training, from the'
         scalars = checkpoint.content.get('message_hub', {}).get('log_scalars', {})
         if (history := scalars.get(f'val/{THRESHOLD_KEY}')) is not None:
-            source = 'chosen on validation in training, from the checkpoint'
-            return Threshold(float(history.current()), source)
-        logged = [entry[THRESHOLD_KEY] for entry in self.log.val if THRESHOLD_KEY in entry]
-        if logged:
-            return Threshold(logged[-1], "chosen on validation in training, from the run's log")
+            return Threshold(float(history.current()), f'{chosen} checkpoint')
+        if logged := [entry[THRESHOLD_KEY] for entry in self.log.val if THRESHOLD_KEY in entry]:
+            return Threshold(logged[-1], f"{chosen} run's log")
         return Threshold(DEFAULT_THRESHOLD, 'the default: none was chosen on validation')
 
 
@@ -204,21 +200,17 @@ def newest_run(work_dirs: Path = WORK_DIRS) -> Path:
     Raises:
         UserError: There is none.
     """
-    written = written_by_training(work_dirs)
-    if not written:
+    newest = max(written_by_training(work_dirs), key=_modified, default=None)
+    if newest is None:
         raise UserError(
             f'{work_dirs}: holds no training run; train first (make train), or name the folder of '
             'a run'
         )
-    newest = max(written, key=_modified)
     return work_dirs / newest.relative_to(work_dirs).parts[0]
 
 
 def load_checkpoint(file: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU.
-
-    Returns:
-        Its dict, with ``state_dict`` and, from MMEngine, ``meta`` and ``message_hub``.
+    """Read a checkpoint onto the CPU: a dict with ``state_dict``.
 
     Raises:
         UserError: The file isn't there or is no checkpoint.

@@ -20,8 +20,6 @@ from cellkit.files.program import run_program
 from cellkit.files.writing import write_between_marks, write_whole
 from cellkit.stain import METHODS
 
-TABLE_MARKS = 'stain-table'
-
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -30,9 +28,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(prog='stain', description=__doc__.split('\n')[0])
     programs = result.add_subparsers(required=True, metavar='cache|table|figure')
 
-    def program(
-        name: str, action: Callable[[argparse.Namespace], None], help: str
-    ) -> argparse.ArgumentParser:
+    def program(name: str, action: Callable, help: str) -> argparse.ArgumentParser:
         added = programs.add_parser(name, parents=[common], help=help, description=help)
         added.set_defaults(action=action)
         return added
@@ -40,13 +36,11 @@ def parser() -> argparse.ArgumentParser:
     cache = program('cache', _cache, 'normalise the images once, instead of in every epoch')
     cache.add_argument('--method', choices=METHODS, required=True)
     cache.add_argument('--out', type=Path, required=True, help='folder to make')
-    cache.add_argument(
-        '--reference', type=Path, help=f'default: {STAIN_REFERENCE} in the data root'
-    )
+    where = f'default: {STAIN_REFERENCE} in the data root'
+    cache.add_argument('--reference', type=Path, help=where)
     cache.add_argument('--strength', type=float, default=1.0)
-    table = program(
-        'table', _table, 'how much each method normalises, and what it costs in structure'
-    )
+    what = 'how much each method normalises, and what it costs in structure'
+    table = program('table', _table, what)
     table.add_argument('--step', type=int, default=1, help='use every n-th pixel (a quick look)')
     table.add_argument('--write', type=Path, help='Markdown page to put the table into')
     for each in (cache, table):
@@ -80,7 +74,7 @@ def _table(args: argparse.Namespace) -> None:
 
     table = stain_table(args.data_root, args.workers, args.step)
     if args.write:
-        write_between_marks(args.write, table, TABLE_MARKS)
+        write_between_marks(args.write, table, 'stain-table')
     print(table)
 
 

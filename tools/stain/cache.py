@@ -30,7 +30,7 @@ def cache_stain(
     strength: float = 1.0,
     workers: int | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Write a prepared data set whose images are normalised.
+    """Write a prepared data set whose images are normalised by a method of a strength.
 
     The new folder is a data set of its own, with PNG images, for the plain configuration. A run
     that was stopped goes on where it stopped. ``stain_cache.json`` in it keeps what is returned.
@@ -38,9 +38,8 @@ def cache_stain(
     Args:
         data_root: Prepared data set.
         out: Folder to make, or to go on with.
-        method: ``"reinhard"``, ``"macenko"`` or ``"vahadane"``.
+        method, strength: As :class:`~cellkit.stain.StainNormalizer` has them.
         reference: JSON file of the reference; by default the one in ``data_root``.
-        strength: 0 to 1.
         workers: Images handled at once; by default as many as cores.
 
     Returns:
@@ -48,7 +47,7 @@ def cache_stain(
         and ``ssim``, ``contrast`` and ``entropy`` where the guard measured them.
 
     Raises:
-        UserError: If the data set can't be read or ``out`` holds something else.
+        UserError: The data set can't be read or ``out`` holds something else.
     """
     annotations = {part: _read_json(annotation_file(data_root, part)) for part in PARTS}
     reference = reference or data_root / STAIN_REFERENCE
@@ -59,7 +58,6 @@ def cache_stain(
     digest = sha256_of(reference)
     settings = {'method': method, 'strength': strength, 'reference_sha256': digest}
     notes = _earlier_notes(out, settings)
-
     renamed = {}
     for content in annotations.values():
         for image in content['images']:
@@ -67,23 +65,20 @@ def cache_stain(
             image['file_name'] = renamed[old] = str(PurePosixPath(old).with_suffix('.png'))
     if len(set(renamed.values())) < len(renamed):
         raise UserError(f'{data_root}: two images differ in their extension only; rename one')
+    targets = {new: out / 'images' / new for new in renamed.values()}
     missing = {
-        old: new
-        for old, new in renamed.items()
-        if new not in notes or not (out / 'images' / new).is_file()
+        old: new for old, new in renamed.items() if new not in notes or not targets[new].is_file()
     }
 
     def work(old: str) -> dict[str, Any]:
-        target = out / 'images' / missing[old]
-        return _normalise(normalizer, data_root / 'images' / old, target)
+        return _normalise(normalizer, data_root / 'images' / old, targets[missing[old]])
 
     write_json(out / MANIFEST, {'settings': settings, 'images': notes})
     try:
         with ThreadPoolExecutor(workers or usable_cores()) as pool:
             try:
                 found = tqdm(pool.map(work, missing), method, len(missing), disable=None)
-                for new, note in zip(missing.values(), found, strict=True):
-                    notes[new] = note
+                notes.update(zip(missing.values(), found, strict=True))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise

@@ -14,7 +14,6 @@ from data_prep.sheet import PALE, Tile, draw_sheet
 from tools.stain.table import VERSIONS, fitted, read_rgb, reference_names, true_images
 
 SHOWN = (1, 30)
-
 _GOOD, _BAD = (0, 110, 50), (200, 20, 20)
 
 
@@ -27,7 +26,7 @@ def draw_figure(data_root: Path) -> bytes:
     picture pass.
 
     Raises:
-        UserError: If the data set is not prepared or too small.
+        UserError: The data set is not prepared or too small.
     """
     references = reference_names(data_root, true_images(data_root))
     training = sorted(t.file_name for t in true_images(data_root, ['train']))
@@ -42,17 +41,15 @@ def draw_figure(data_root: Path) -> bytes:
             normalizer = fitted(method, version, reference)
             for image in images:
                 result = normalizer.transform(image)
-                words, ink = (
-                    _verdict(image, result.image) if result.applied else (result.reason, PALE)
-                )
+                words, ink = result.reason, PALE
+                if result.applied:
+                    words, ink = _verdict(image, result.image)
                 row.append(Tile(result.image, f'{method}, {version}\n{words}', ink))
     return draw_sheet('Stain normalisation: methods and references', rows)
 
 
 def _verdict(before: np.ndarray, after: np.ndarray) -> tuple[str, tuple[int, int, int]]:
     """What the guard measures, and the colour that says whether it lets the picture pass."""
-    quality = compare(before, after, find_regions(before, before.size // 3).foreground)
-    words = (
-        f'SSIM {quality.ssim:.2f}  contrast x{quality.contrast:.2f}  entropy x{quality.entropy:.2f}'
-    )
-    return words, _GOOD if Guard().passes(quality) else _BAD
+    q = compare(before, after, find_regions(before, before.size // 3).foreground)
+    words = f'SSIM {q.ssim:.2f}  contrast x{q.contrast:.2f}  entropy x{q.entropy:.2f}'
+    return words, _GOOD if Guard().passes(q) else _BAD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,17 +38,11 @@ stay. Unchanged: images that the guard or the lack of stain left as they were.""
 
 @dataclass(frozen=True)
 class Smear:
-    """An image with its cells.
+    """An image with its cells."""
 
-    Attributes:
-        image: ``(H, W, 3)`` uint8 RGB.
-        cells: ``(H, W)`` bool, 3 pixels inside the outlines of cells.
-        background: ``(H, W)`` bool, 7 pixels and more outside of them.
-    """
-
-    image: np.ndarray
-    cells: np.ndarray
-    background: np.ndarray
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    cells: np.ndarray  # (H, W) bool, 3 pixels inside the outlines of cells
+    background: np.ndarray  # (H, W) bool, 7 pixels and more outside of them
 
     @classmethod
     def of(cls, image: np.ndarray, mask: np.ndarray, step: int = 1) -> Smear:
@@ -61,18 +56,11 @@ class Smear:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a method did to one image.
+    """What a method did to one image."""
 
-    Attributes:
-        ssim: Structural similarity of the luminances of output and input.
-        contrast: Background less cells in luminance (medians), output by input.
-        lab: ``(3,)`` median CIELAB of the output's cells.
-        applied: Whether the image was changed.
-    """
-
-    ssim: float
-    contrast: float
-    lab: np.ndarray
+    ssim: float  # of the luminances of output and input
+    contrast: float  # background less cells in luminance (medians), output by input
+    lab: np.ndarray  # (3,) median CIELAB of the output's cells
     applied: bool
 
 
@@ -88,20 +76,15 @@ def stain_table(data_root: Path, workers: int | None = None, step: int = 1) -> s
         The table with its explanation, Markdown.
 
     Raises:
-        UserError: If the data set is not prepared or too small.
+        UserError: The data set is not prepared or too small.
     """
     truth = true_images(data_root)
     names = reference_names(data_root, truth)
-    references = {
-        label: np.ascontiguousarray(read_rgb(data_root, name)[::step, ::step])
-        for label, name in names.items()
-    }
-    normalizers = {
-        (label, method, version): fitted(method, version, reference)
-        for label, reference in references.items()
-        for method in METHODS
-        for version in VERSIONS
-    }
+    normalizers = {}
+    for label, name in names.items():
+        reference = np.ascontiguousarray(read_rgb(data_root, name)[::step, ::step])
+        for method, version in itertools.product(METHODS, VERSIONS):
+            normalizers[label, method, version] = fitted(method, version, reference)
 
     def work(true: TrueImage) -> dict[tuple[str, str, str], Effect]:
         smear = Smear.of(read_rgb(data_root, true.file_name), true.label_map(), step)
@@ -124,11 +107,7 @@ def stain_table(data_root: Path, workers: int | None = None, step: int = 1) -> s
 
 
 def true_images(data_root: Path, parts: Iterable[str] = PARTS) -> list[TrueImage]:
-    """The images of the parts, with their cells.
-
-    Raises:
-        UserError: If the data set is not prepared.
-    """
+    """The images of the parts, with their cells; UserError if the data set is not prepared."""
     truths = [GroundTruth(annotation_file(data_root, part)) for part in parts]
     return [true for truth in truths for true in truth.images.values()]
 
@@ -145,7 +124,7 @@ def reference_names(data_root: Path, truth: Iterable[TrueImage]) -> dict[str, st
     the one that :mod:`data_prep.stain_reference` chooses.
 
     Raises:
-        UserError: If there are too few training images, or none can be chosen.
+        UserError: There are too few training images, or none can be chosen.
     """
     training = sorted(t.file_name for t in truth if t.file_name.startswith('train/'))
     if len(training) <= max(BY_INDEX):
@@ -158,11 +137,7 @@ def reference_names(data_root: Path, truth: Iterable[TrueImage]) -> dict[str, st
 
 
 def fitted(method: str, version: str, reference: np.ndarray) -> StainNormalizer:
-    """A method brought to a reference (RGB).
-
-    "As published" is the method of the paper, whole image, white at 255, no limits; "guarded" is
-    the project's.
-    """
+    """A method brought to a reference (RGB): that of the paper, or "guarded", the project's."""
     published = {'limits': None, 'guard': None} if version == 'as published' else {}
     normalizer = StainNormalizer(method, **published)
     normalizer.fit(reference)

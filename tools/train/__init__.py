@@ -66,7 +66,7 @@ def train(
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(_default_folder(config))
+        cfg.work_dir = f'work_dirs/{config.stem}'
     if resume:
         cfg.resume = True
         cfg.load_from = None if resume is True else str(resume)
@@ -79,10 +79,6 @@ def train(
             raise UserError(error.code.rstrip('.')) from error
         raise
     return Path(runner.work_dir)
-
-
-def _default_folder(config: Path) -> Path:
-    return Path('work_dirs') / config.stem
 
 
 def _with_mim(
@@ -102,4 +98,4 @@ def _with_mim(
     done = subprocess.run([sys.executable, '-m', 'tools.train.run_mim', *command])
     if done.returncode:
         raise UserError(f'training {config} ended with status {done.returncode}; see above')
-    return Path(work_dir or _default_folder(config))
+    return Path(work_dir or f'work_dirs/{config.stem}')
