@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -30,7 +29,7 @@ from cellkit.files.prepared import (
     data_root,
 )
 from cellkit.files.program import run_program
-from cellkit.files.writing import write_json, write_whole
+from cellkit.files.writing import read_object, write_json, write_whole
 from cellkit.instances import CONNECTIVITY, MIN_AREA, THRESHOLD
 from data_prep.coco import coco_dict
 from data_prep.contact_sheet import contact_sheet
@@ -112,9 +111,11 @@ def prepare(
         raise UserError(f'--connectivity is {connectivity}: it must be 4 or 8')
     out = Path(out or data_root())
     data = Path(data) if data else downloaded()
-    if data is None and _read(out / SPLIT).get('demo') is False:
+    if data is None and read_object(out / SPLIT).get('demo') is False:
         chosen = out / STAIN_REFERENCE
-        return Prepared(out, _read(out / REPORT), 'kept', chosen if chosen.is_file() else None, '')
+        return Prepared(
+            out, read_object(out / REPORT), 'kept', chosen if chosen.is_file() else None, ''
+        )
     data = data or _make_demo_set(workers)
     pairs, problems, ignored = find_pairs(data)
     if data.resolve().is_relative_to(out.resolve()):
@@ -128,7 +129,9 @@ def prepare(
     }
     inputs = input_fingerprint(data, {**settings, 'switches': [skip_bad, copy_images, allow_grey]})
     if is_fresh(out, inputs):
-        return Prepared(out, _read(out / REPORT), 'up to date', *_stain_reference(out, workers))
+        return Prepared(
+            out, read_object(out / REPORT), 'up to date', *_stain_reference(out, workers)
+        )
 
     with replacing(out) as fresh:
         convert = partial(convert_pair, data, rule=rule, allow_grey=allow_grey)
@@ -184,14 +187,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check(option: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise UserError(f'--{option} is {value}: it must lie between {low} and {high}')
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """A JSON object of an earlier run; empty where it can't be read."""
-    try:
-        return dict(json.loads(file.read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return {}
 
 
 def _make_demo_set(workers: int | None) -> Path:

@@ -28,7 +28,7 @@ from cellkit.files.pictures import read_image
 from cellkit.files.prepared import STAIN_REFERENCE, annotation_file
 from cellkit.files.program import run_program
 from cellkit.files.stain_states import save_states
-from cellkit.files.writing import write_json, write_whole
+from cellkit.files.writing import read_object, write_json, write_whole
 from cellkit.stain import METHODS, CannotNormalise, StainNormalizer, State, colour
 from data_prep.cores import usable_cores
 from data_prep.sheet import Tile, draw_sheet
@@ -110,10 +110,7 @@ def is_chosen(data_root: str | Path) -> bool:
     """
     root = Path(data_root)
     _, fingerprint = _training_part(root)
-    try:
-        found = json.loads((root / STAIN_REFERENCE).read_bytes())['train_json_sha256']
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    found = read_object(root / STAIN_REFERENCE).get('train_json_sha256')
     return found == fingerprint and (root / PICTURE).is_file()
 
 
@@ -193,10 +190,7 @@ def _training_part(root: Path) -> tuple[list[str], str]:
 
 def _refusal(file: Path, fingerprint: str) -> str | None:
     """Why no image of this very training part could serve, if that is known."""
-    try:
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        return None
+    found = read_object(file)
     return found.get('reason') if found.get('train_json_sha256') == fingerprint else None
 
 

@@ -35,6 +35,15 @@ def write_json(path: Path, content: Any, indent: int | None = None) -> None:
     write_whole(path, text + '\n')
 
 
+def read_object(file: Path) -> dict[str, Any]:
+    """A JSON object that was written before; empty where it isn't there or can't be read."""
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Comma separated values."""
     text = io.StringIO()

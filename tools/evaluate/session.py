@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from cellkit.errors import UserError
 from cellkit.files.annotations import GroundTruth
 from cellkit.files.writing import sha256_of
+from cellkit.metrics.average_precision import coco_values
 from cellkit.metrics.records import (
     ImageRecord,
     ThresholdChoice,
@@ -26,7 +27,7 @@ from tools.evaluate.tables import Written, write_evaluation, write_every_epoch
 from tools.runs.model import pick_device
 from tools.runs.overrides import Overrides, apply_overrides
 from tools.runs.predictions import PartPredictions, annotations_of, part_dataset, predict_part
-from tools.runs.run import Run
+from tools.runs.run import Checkpoint, Run
 
 BEST_BY = 'coco/segm_mAP'
 
@@ -70,9 +71,9 @@ class Session:
         self.candidates = self._find(named) if named else self._candidates()
         self.out = Path(out or self.run.folder)
         self.data, self.fresh = data and Path(data), fresh
-        self.first = self.run.open_checkpoint(self.candidates[0], config and Path(config))
+        self.opened = self.run.open_checkpoint(self.candidates[0], config and Path(config))
         if overrides:
-            apply_overrides(self.first.config, overrides)
+            apply_overrides(self.opened.config, overrides)
         self._predictions: dict[tuple[Path, str], PartPredictions] = {}
         self._records: dict[tuple[Path, str], list[ImageRecord]] = {}
 
@@ -91,15 +92,20 @@ class Session:
         found = self.run.marked_best or self.run.steps or self.run.checkpoints
         return found or [self.run.best_checkpoint]  # which says that there is none
 
+    def checkpoint(self, file: Path) -> Checkpoint:
+        """A candidate with the session's config; only the latest is held."""
+        if self.opened.file != file:
+            same = dict(config=self.opened.config, config_source=self.opened.config_source)
+            self.opened = self.run.open_checkpoint(file)._replace(**same)
+        return self.opened
+
     def predictions(self, file: Path, part: str) -> PartPredictions:
         """What a checkpoint predicts on a part; predicted at most once."""
         key = file, part
         if key not in self._predictions:
-            if self.first.file != file:
-                same = dict(config=self.first.config, config_source=self.first.config_source)
-                self.first = self.run.open_checkpoint(file)._replace(**same)
             folder = self.out / 'predictions'
-            found = predict_part(self.first, part, self.device, folder, self.data, self.fresh)
+            opened = self.checkpoint(file)
+            found = predict_part(opened, part, self.device, folder, self.data, self.fresh)
             if found.reused:
                 print(f'predictions on {part}: as they are in {found.file}', flush=True)
             self._predictions[key] = found
@@ -125,7 +131,8 @@ class Session:
             return Chosen(file, how, {})
         found = {}
         for file in self.candidates:
-            value = values(self.records(file, 'val'), 0.0)[BEST_BY]
+            matches = [record.segm.of_all_areas() for record in self.records(file, 'val')]
+            value = coco_values(matches)['mAP']
             found[file] = -1.0 if math.isnan(value) else value
             print(f'{file.name}: {BEST_BY} {value:.4f} on validation', flush=True)
         best = max(self.candidates, key=found.__getitem__)
@@ -141,7 +148,7 @@ class Session:
         choice, validation = None, {}
         threshold, source = score_thr, 'given with --score-thr'
         if score_thr == 'run':
-            threshold, source = self.run.threshold(self.first._replace(file=chosen.file))
+            threshold, source = self.run.threshold(self.checkpoint(chosen.file))
         elif score_thr is None:
             records = self.records(chosen.file, 'val')
             choice = choose_threshold(records)
@@ -165,7 +172,8 @@ class Session:
             'intervals': between,
             'bootstrap': {'samples': samples, 'seed': seed, 'level': 0.95},
             'images': [image_row(record, threshold) for record in records],
-            'notes': notes(records, threshold, part, choice, limit) + self._changed_training_data(),
+            'notes': notes(records, threshold, part, choice, limit)
+            + self._changed_training_data(chosen),
         }
         _say(write_evaluation(self.out, result), result['notes'])
         return result
@@ -178,11 +186,11 @@ class Session:
             raise UserError(f'{self.run.folder}: holds no epoch_*.pth or iter_*.pth to go through')
         _say(write_every_epoch(self.out, rows, threshold))
 
-    def _changed_training_data(self) -> list[str]:
+    def _changed_training_data(self, chosen: Chosen) -> list[str]:
         """A sentence if the training part is not the one that the model was trained on."""
-        before = self.first.trained_on
+        before = self.checkpoint(chosen.file).trained_on
         try:
-            file = annotations_of(part_dataset(self.first.config, 'train', self.data))
+            file = annotations_of(part_dataset(self.opened.config, 'train', self.data))
         except UserError:
             return []
         if before is None or sha256_of(file) == before:
@@ -195,7 +203,7 @@ class Session:
     def _describe(self, chosen: Chosen, part: str) -> dict[str, Any]:
         """What the values were made from."""
         found, records = self.predictions(chosen.file, part), self.records(chosen.file, part)
-        about, config = found.about, self.first.config
+        about, opened = found.about, self.checkpoint(chosen.file)
         return {
             'part': part,
             'run': str(self.run.folder),
@@ -204,11 +212,11 @@ class Session:
             'checkpoint_sha256': about['checkpoint_sha256'],
             'checkpoint_chosen': chosen.how,
             'checkpoint_candidates': chosen.candidates,
-            'config': self.first.config_source,
-            'config_sha256': hashlib.sha256(config.pretty_text.encode()).hexdigest(),
+            'config': opened.config_source,
+            'config_sha256': hashlib.sha256(opened.config.pretty_text.encode()).hexdigest(),
             'annotations': about['annotations'],
             'annotations_sha256': about['annotations_sha256'],
-            'trained_on_sha256': self.first.trained_on,
+            'trained_on_sha256': opened.trained_on,
             'number_of_images': len(records),
             'number_of_cells': sum(record.true for record in records),
             'predictions': str(found.file.relative_to(self.out)),

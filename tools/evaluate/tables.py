@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from cellkit.files.writing import csv_text, write_json, write_whole
 from cellkit.metrics.records import VALUES
+from tools.runs.run import evaluation_stem
 
 EPOCH_VALUES = [
     row
@@ -36,7 +37,7 @@ def write_evaluation(folder: Path, result: Mapping[str, Any]) -> Written:
         The table and the files: ``evaluation.json``, ``.md``, ``.csv`` and
         ``evaluation_images.csv``; of another part than test ``evaluation_PART.json`` and so on.
     """
-    stem = 'evaluation' if result['part'] == 'test' else f'evaluation_{result["part"]}'
+    stem = evaluation_stem(result['part'])
     rows = [
         (key, name, rule, value, *result['intervals'].get(key, ('', '')))
         for key, name, rule, value in _known(result['figures'])

@@ -34,6 +34,18 @@ def parse_overrides(overrides: Overrides) -> dict[str, Any]:
     return found
 
 
+def merge_overrides(config: Config, overrides: Overrides) -> None:
+    """Change a config in place, whether anything reads the settings or not.
+
+    Raises:
+        UserError: A setting can't be changed.
+    """
+    try:
+        config.merge_from_dict(parse_overrides(overrides))
+    except (KeyError, TypeError, AssertionError) as error:
+        raise UserError(f"a setting can't be changed: {error}") from error
+
+
 def apply_overrides(config: Config, overrides: Overrides) -> None:
     """Change a config in place.
 
@@ -41,9 +53,6 @@ def apply_overrides(config: Config, overrides: Overrides) -> None:
         UserError: A setting can't be changed, or nothing would read it.
     """
     before = config.to_dict()
-    try:
-        config.merge_from_dict(parse_overrides(overrides))
-    except (KeyError, TypeError, AssertionError) as error:
-        raise UserError(f"a setting can't be changed: {error}") from error
+    merge_overrides(config, overrides)
     if problems := find_unread_settings(before, config.to_dict()):
         raise UserError('; '.join(problems))

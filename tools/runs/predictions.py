@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import io
 import json
 import os
 import time
@@ -24,6 +23,7 @@ from tqdm.auto import tqdm
 
 from cellkit.errors import UserError
 from cellkit.files.annotations import GroundTruth
+from cellkit.files.program import quiet
 from cellkit.files.writing import sha256_of, write_json
 from cellkit.metrics.records import Detections, ImageRecord, measure_image
 from custom_modules.engine.peak_memory import peak_memory_gib
@@ -181,7 +181,7 @@ def _predict(
 ) -> tuple[ImageResults, float]:
     """COCO results by image id, and the seconds that the model took for an image."""
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools talks
+        with quiet():  # pycocotools talks
             images = DATASETS.build(dict(dataset))
     except (FileNotFoundError, ValueError) as error:
         raise UserError(str(error).rstrip('.')) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cellkit.errors import UserError
-from cellkit.files.writing import sha256_of
+from cellkit.files.writing import read_object, sha256_of
 from cellkit.metrics.records import DEFAULT_THRESHOLD
 from tools.runs.log import TrainingLog, read_training_log
 
@@ -126,15 +125,11 @@ class Run:
 
     def evaluation_file(self, part: str = 'test') -> Path:
         """Where the evaluation of a part is written."""
-        return self.folder / ('evaluation.json' if part == 'test' else f'evaluation_{part}.json')
+        return self.folder / f'{evaluation_stem(part)}.json'
 
     def evaluation(self, part: str = 'test') -> dict[str, Any]:
         """What ``tools.evaluate`` wrote of a part; empty if it didn't."""
-        try:
-            content = json.loads(self.evaluation_file(part).read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        return read_object(self.evaluation_file(part))
 
     def open_checkpoint(self, file: Path | None = None, config: Path | None = None) -> Checkpoint:
         """Read a checkpoint with its config.
@@ -186,6 +181,11 @@ class Run:
         if logged := [entry[THRESHOLD_KEY] for entry in self.log.val if THRESHOLD_KEY in entry]:
             return Threshold(logged[-1], f"{chosen} run's log")
         return Threshold(DEFAULT_THRESHOLD, 'the default: none was chosen on validation')
+
+
+def evaluation_stem(part: str) -> str:
+    """What the names of the files of a part's evaluation begin with."""
+    return 'evaluation' if part == 'test' else f'evaluation_{part}'
 
 
 def written_by_training(work_dirs: Path) -> list[Path]:

@@ -55,14 +55,11 @@ def train(
         from mmengine.runner import Runner
 
         import custom_modules  # noqa: F401 - registers
-        from tools.runs.overrides import parse_overrides
+        from tools.runs.overrides import merge_overrides
     setup_cache_size_limit_of_dynamo()
     with quiet():
         cfg = Config.fromfile(config)
-    try:
-        cfg.merge_from_dict(parse_overrides(overrides))
-    except (KeyError, TypeError, AssertionError) as error:
-        raise UserError(f"a setting can't be changed: {error}") from error
+    merge_overrides(cfg, overrides)  # StrictRunner tells which ones nothing reads
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:

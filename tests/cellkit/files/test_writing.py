@@ -9,7 +9,14 @@ import pytest
 
 from cellkit.errors import UserError
 from cellkit.files import writing
-from cellkit.files.writing import csv_text, sha256_of, write_between_marks, write_json, write_whole
+from cellkit.files.writing import (
+    csv_text,
+    read_object,
+    sha256_of,
+    write_between_marks,
+    write_json,
+    write_whole,
+)
 
 
 def test_folders_are_made_and_text_is_utf_8(tmp_path: Path) -> None:
@@ -67,3 +74,13 @@ def test_the_checksum_is_of_the_whole_file(tmp_path: Path) -> None:
     assert len(content) > writing.CHUNK
     file.write_bytes(content)
     assert sha256_of(file) == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize('text', ['{', '[["a", 1]]', '3', ''])
+def test_what_is_no_object_reads_as_an_empty_one(tmp_path: Path, text: str) -> None:
+    file = tmp_path / 'a.json'
+    assert read_object(file) == {}
+    file.write_text(text)
+    assert read_object(file) == {}
+    write_json(file, {'a': 1})
+    assert read_object(file) == {'a': 1}
