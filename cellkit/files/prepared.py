@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from cellkit.errors import UserError
 
@@ -30,6 +31,21 @@ def annotation_file(root: Path, part: str) -> Path:
     return root / 'annotations' / f'{part}.json'
 
 
+def _split(root: Path) -> dict[str, Any]:
+    """What `make prepare` wrote of the split; empty where a set has no such file.
+
+    Raises:
+        UserError: It can't be read.
+    """
+    file = root / SPLIT
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{file}: can't be read ({error}); run `make prepare` again") from error
+
+
 def is_demo(root: Path) -> bool | None:
     """Whether a prepared data set was made from synthetic smears; None if there is none.
 
@@ -38,8 +54,20 @@ def is_demo(root: Path) -> bool | None:
     """
     if not annotation_file(root, 'train').is_file():
         return None
-    split = root / SPLIT
+    return bool(_split(root).get('demo'))
+
+
+def training_images(root: Path) -> int:
+    """Number of training images of a prepared data set.
+
+    Raises:
+        UserError: Its ``split.json`` or ``annotations/train.json`` can't be read.
+    """
+    named = _split(root).get('train')
+    if named is not None:
+        return len(named)
+    file = annotation_file(root, 'train')  # a set that was not made by `make prepare`
     try:
-        return split.is_file() and bool(json.loads(split.read_bytes()).get('demo'))
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{split}: can't be read ({error}); run `make prepare` again") from error
+        return len(json.loads(file.read_bytes())['images'])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{file}: can't be read as COCO JSON ({error})") from error

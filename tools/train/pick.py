@@ -5,21 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 from cellkit.errors import UserError
-from cellkit.files.prepared import data_root, is_demo
+from cellkit.files.prepared import data_root, is_demo, training_images
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 GPU = 'bccd_vitb_mask_rcnn.py'
+GPU_FEW = 'bccd_vitb_mask_rcnn_2k.py'
+GPU_DEMO = 'bccd_hybrid_mask_rcnn_demo_gpu.py'
 CPU = 'bccd_hybrid_mask_rcnn_cpu.py'
-DEMO = 'bccd_hybrid_mask_rcnn_demo.py'
+CPU_DEMO = 'bccd_hybrid_mask_rcnn_demo.py'
+
+FEW = 400  # training images of which GPU's 20 epochs are 500 steps: five times its warm-up
 
 
-def pick(gpu: bool, demo: bool) -> tuple[str, str]:
-    """Name of the config, and the reason for it."""
-    if gpu:
-        return GPU, 'there is a GPU'
+def pick(gpu: bool, demo: bool, images: int) -> tuple[str, str]:
+    """Name of the config, and the reason for it.
+
+    Args:
+        gpu: Whether there is one.
+        demo: Whether the data is the synthetic demo set.
+        images: Number of training images; asked with a GPU only.
+    """
+    where = 'there is a GPU' if gpu else 'there is no GPU'
     if demo:
-        return DEMO, 'there is no GPU and the data is the synthetic demo set'
-    return CPU, 'there is no GPU'
+        return GPU_DEMO if gpu else CPU_DEMO, f'{where} and the data is the synthetic demo set'
+    if gpu and images < FEW:
+        return GPU_FEW, f'{where}; {images} training images want a schedule in steps, not epochs'
+    return (GPU if gpu else CPU), where
 
 
 def pick_config() -> tuple[Path, str]:
@@ -34,6 +45,7 @@ def pick_config() -> tuple[Path, str]:
         raise UserError(f'{root} holds no prepared data: run `make prepare` first')
     import torch  # late: a missing data set is told at once
 
-    name, reason = pick(torch.cuda.is_available(), demo)
+    gpu = torch.cuda.is_available()
+    name, reason = pick(gpu, demo, training_images(root) if gpu else 0)
     file = CONFIGS / name
     return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file, reason

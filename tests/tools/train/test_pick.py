@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from cellkit.errors import UserError
 from cellkit.files.writing import write_json
-from tools.train.pick import CONFIGS, CPU, DEMO, GPU, pick, pick_config
+from tools.train.pick import CONFIGS, CPU, CPU_DEMO, FEW, GPU, GPU_DEMO, GPU_FEW, pick, pick_config
 
 
 @pytest.fixture
@@ -18,22 +19,49 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_all_choices_exist() -> None:
-    assert all((CONFIGS / name).is_file() for name in (GPU, CPU, DEMO))
+    assert all((CONFIGS / name).is_file() for name in (GPU, GPU_FEW, GPU_DEMO, CPU, CPU_DEMO))
 
 
 @pytest.mark.parametrize(
-    ('gpu', 'demo', 'config'),
-    [(True, False, GPU), (True, True, GPU), (False, False, CPU), (False, True, DEMO)],
+    ('gpu', 'demo', 'images', 'config'),
+    [
+        (True, False, 818, GPU),
+        (True, False, FEW, GPU),
+        (True, False, FEW - 1, GPU_FEW),
+        (True, True, 17, GPU_DEMO),
+        (False, False, 0, CPU),
+        (False, True, 0, CPU_DEMO),
+    ],
 )
-def test_choice(gpu: bool, demo: bool, config: str) -> None:
-    assert pick(gpu, demo)[0] == config
+def test_choice(gpu: bool, demo: bool, images: int, config: str) -> None:
+    assert pick(gpu, demo, images)[0] == config
+
+
+def test_every_choice_leaves_its_warm_up_far_behind() -> None:
+    config = Config.fromfile(CONFIGS / GPU)
+    steps = config.train_cfg.max_epochs * FEW // config.train_dataloader.batch_size
+    assert steps >= 5 * config.param_scheduler[0].end
+    for name in (GPU_FEW, GPU_DEMO, CPU, CPU_DEMO):
+        config = Config.fromfile(CONFIGS / name)
+        assert config.train_cfg.max_iters >= 5 * config.param_scheduler[0].end
+        assert config.param_scheduler[1].T_max == config.train_cfg.max_iters
+
+
+def test_with_a_gpu_the_number_of_images_counts(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    write_json(prepared / 'split.json', {'train': ['a.png'] * 34})
+    file, reason = pick_config()
+    assert file.name == GPU_FEW
+    assert '34 training images' in reason
 
 
 def test_the_demo_set_is_told_by_its_split(prepared: Path) -> None:
     assert pick_config()[0].name == CPU
     write_json(prepared / 'split.json', {'demo': True})
     file, reason = pick_config()
-    assert file.name == DEMO
+    assert file.name == CPU_DEMO
     assert 'synthetic' in reason
 
 
