@@ -130,7 +130,8 @@ class StrictRunner(Runner):
         before = socket.getdefaulttimeout()
         socket.setdefaulttimeout(FETCH_TIMEOUT)
         try:
-            super()._init_model_weights()
+            with _one_sentence(UserError):
+                super()._init_model_weights()
         except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
             wanted = pretrained_settings(self.cfg.get('model', {}))
             unreadable = not isinstance(error, RuntimeError) or 'PytorchStreamReader' in str(error)
