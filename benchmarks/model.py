@@ -25,13 +25,13 @@ ADAPTIVE = {
 VARIANTS: dict[str, dict[str, dict]] = {
     'bccd_hybrid_mask_rcnn_cpu': {
         'as it is': {},
-        'float32': {'model.bfloat16': False},
+        'float32': {'model.precision': 'float32'},
         'NCHW memory': {'model.channels_last': False},
         'RoIAlign samples adaptively': ADAPTIVE,
     },
     'bccd_vitb_mask_rcnn': {
         'as it is': {},
-        'float32': {'model.bfloat16': False},
+        'float32': {'model.precision': 'float32'},
         'global attention in every block': {'model.backbone.global_blocks': list(range(12))},
         'blocks recomputed (with_cp)': {'model.backbone.with_cp': True},
     },

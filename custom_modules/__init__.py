@@ -25,8 +25,8 @@ from custom_modules.evaluation.cell_metrics import (
     InstanceMetrics,
     PixelDice,
 )
-from custom_modules.models.bfloat16_mask_rcnn import BFloat16MaskRCNN
 from custom_modules.models.hybrid_vit import HybridViT
+from custom_modules.models.mixed_precision_mask_rcnn import MixedPrecisionMaskRCNN
 from custom_modules.models.rle_mask_head import RLEMaskHead
 from custom_modules.models.simple_feature_pyramid import SimpleFeaturePyramid
 from custom_modules.models.windowed_vit import WindowedViT
@@ -35,7 +35,6 @@ from custom_modules.visualization.rle_visualizer import RLEVisualizer
 
 __all__ = [
     'BCCDDataset',
-    'BFloat16MaskRCNN',
     'BackboneLayerDecay',
     'CountError',
     'DenseCocoMetric',
@@ -45,6 +44,7 @@ __all__ = [
     'LabelMapCopyPaste',
     'LabelMapMasks',
     'LoadLabelMap',
+    'MixedPrecisionMaskRCNN',
     'PixelDice',
     'RLEMaskHead',
     'RLEVisualizer',

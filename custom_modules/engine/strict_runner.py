@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.device import is_cuda_available
 from mmengine.device import utils as device_utils
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
@@ -110,6 +112,21 @@ class StrictRunner(Runner):
             dataloader = {k: v for k, v in dataloader.items() if k not in only_for_workers}
         with _one_sentence(FileNotFoundError, ValueError, UserError):
             return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """As MMEngine's; a model that computes in float16 gets the loss scaling that it needs."""
+        kind = isinstance(optim_wrapper, dict) and optim_wrapper.get('type', 'OptimWrapper')
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        precision = getattr(model, 'precision', None)
+        if not is_cuda_available():
+            if kind == 'AmpOptimWrapper':
+                raise SystemExit(
+                    'AmpOptimWrapper (--amp) scales the loss for a GPU, and torch sees none: leave '
+                    f'it out; the model computes in {precision or "float32"} here.'
+                )
+        elif kind == 'OptimWrapper' and precision == 'float16':
+            optim_wrapper = {**optim_wrapper, 'type': 'AmpOptimWrapper', 'dtype': 'float16'}
+        return super().build_optim_wrapper(optim_wrapper)
 
     def build_evaluator(self, evaluator: Any) -> Any:
         """As MMEngine's, with one sentence for a missing annotation file."""

@@ -46,7 +46,7 @@ class WindowedViT(VisionTransformer):
         self.window_size = window_size
         self.global_blocks = frozenset(global_blocks)
         self.with_cp = with_cp
-        # An image's windows are dropped together, as its feed-forward is: the draw comes after them.
+        # One draw drops all windows of an image: it comes after they are put together again.
         self.drop_paths = nn.ModuleList(block.attn.out_drop for block in self.layers)
         for block in self.layers:
             block.attn.out_drop = nn.Identity()

@@ -40,7 +40,8 @@ def roi_align_labels(
         y, down, count_y = _hat_weights(y1, y2, rows, height, span_y, samples_y)
         window = label_map[y[:, :, None], x[:, None, :]]
         inside = (window == wanted[:, None, None]).float()
-        total = torch.bmm(torch.bmm(down, inside), across.transpose(1, 2))
+        with torch.autocast(label_map.device.type, enabled=False):  # half precision rounds counts
+            total = torch.bmm(torch.bmm(down, inside), across.transpose(1, 2))
         parts.append(total / (count_x * count_y).clamp(min=1)[:, None, None])
     return torch.cat(parts)
 

@@ -4,7 +4,7 @@ _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 width = 64
 
 model = dict(
-    type='BFloat16MaskRCNN',
+    type='MixedPrecisionMaskRCNN',
     channels_last=True,
     backbone=dict(_delete_=True, type='HybridViT', channels=(64, 128, 256, 256)),
     neck=dict(

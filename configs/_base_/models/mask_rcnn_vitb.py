@@ -1,4 +1,4 @@
-# Mask R-CNN with a ViT-B/16 and a simple feature pyramid (ViTDet), one class, dense images.
+# Mask R-CNN with a ViT-B/16, a simple feature pyramid and ViTDet's heads; one class, dense images.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
 # mmpretrain's MAE weights (1600 epochs on ImageNet-1k). Another file, or None to start from
@@ -8,8 +8,10 @@ pretrained = (
     'mae_vit-base-p16_8xb512-fp16-coslr-1600e_in1k_20220825-f7569ca2.pth'
 )
 
+norm = dict(type='mmpretrain.LN2d', eps=1e-6)  # ViTDet's heads: LayerNorm over the channels
+
 model = dict(
-    type='BFloat16MaskRCNN',
+    type='MixedPrecisionMaskRCNN',
     data_preprocessor=dict(pad_size_divisor=32),
     backbone=dict(
         _delete_=True,
@@ -24,8 +26,13 @@ model = dict(
     neck=dict(_delete_=True, type='SimpleFeaturePyramid', in_channels=768, out_channels=256),
     rpn_head=dict(num_convs=2),
     roi_head=dict(
-        bbox_head=dict(num_classes=1),
-        mask_head=dict(type='RLEMaskHead', num_classes=1),
+        bbox_head=dict(
+            type='Shared4Conv1FCBBoxHead',
+            conv_out_channels=256,
+            norm_cfg=norm,
+            num_classes=1,
+        ),
+        mask_head=dict(type='RLEMaskHead', norm_cfg=norm, num_classes=1),
     ),
     train_cfg=dict(rpn_proposal=dict(nms_pre=2000, max_per_img=1000)),
     # Up to 190 cells lie in an image: 100 detections would lose one in twenty.

@@ -188,3 +188,35 @@ def test_an_interrupted_save_leaves_the_last_checkpoint(
     with pytest.raises(KeyboardInterrupt):
         runner.save_checkpoint(str(tmp_path / 'run'), 'epoch_2.pth')
     assert (tmp_path / 'run' / 'epoch_2.pth').read_bytes() == whole
+
+
+def test_amp_without_a_gpu_is_one_sentence(config: Config) -> None:
+    config.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')  # mim train --amp
+    runner = StrictRunner.from_cfg(config)
+    with pytest.raises(SystemExit, match=r'--amp.* torch sees none: leave it out; .* in float32'):
+        runner.train()
+
+
+@pytest.mark.parametrize(
+    ('precision', 'given', 'kind'),
+    [
+        ('float16', 'OptimWrapper', 'AmpOptimWrapper'),
+        ('bfloat16', 'OptimWrapper', 'OptimWrapper'),
+        ('float32', 'OptimWrapper', 'OptimWrapper'),
+        ('bfloat16', 'AmpOptimWrapper', 'AmpOptimWrapper'),
+    ],
+)
+def test_float16_on_a_gpu_gets_loss_scaling(
+    precision: str, given: str, kind: str, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = StrictRunner.from_cfg(config)
+    runner.model.precision = precision
+    for module in (
+        'custom_modules.engine.strict_runner',
+        'mmengine.optim.optimizer.amp_optimizer_wrapper',
+    ):
+        monkeypatch.setattr(f'{module}.is_cuda_available', lambda: True)
+    wrapper = runner.build_optim_wrapper({**config.optim_wrapper, 'type': given})
+    assert type(wrapper).__name__ == kind
+    if precision == 'float16':
+        assert wrapper.cast_dtype == torch.float16

@@ -234,6 +234,17 @@ def test_crop_and_resize_is_roi_align(pair, bins, binarize, seed):
     np.testing.assert_allclose(on_tensors.numpy(), expected, atol=1e-4)
 
 
+def test_mask_targets_on_a_gpu_are_made_outside_half_precision():
+    """The model's autocast is on where they are made; bfloat16 counts no further than 256."""
+    masks = cells(num=40)
+    boxes, inds = jittered_boxes(masks, 128)
+    label_map, ids = masks._tensors('cpu')
+    arguments = label_map, ids[torch.as_tensor(inds)], torch.as_tensor(boxes), (28, 28)
+    expected = roi_align_labels(*arguments)
+    with torch.autocast('cpu', torch.bfloat16):
+        torch.testing.assert_close(roi_align_labels(*arguments), expected, rtol=0, atol=0)
+
+
 def test_crop_and_resize_of_cells_differs_in_rounding_only():
     masks = cells(num=40)
     boxes, inds = jittered_boxes(masks, 128)
