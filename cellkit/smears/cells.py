@@ -1,7 +1,7 @@
 """Draws single blood cells, parasites and debris as optical-density patches.
 
 Everything here is a small window with the light that it swallows (optical density, base e, RGB)
-and, for cells, the signed distance to the outline, so that `data_prep.demo.scene` can stack the
+and, for cells, the signed distance to the outline, so that `cellkit.smears.scene` can stack the
 windows on one canvas. Arithmetic is float64 throughout: the last-digit differences between
 machines then vanish when the finished picture is rounded to 8 bits.
 """
@@ -192,6 +192,7 @@ def red_cell(
     pallor: float,
     edge: Edge = Edge(),
     parasite: str | None = None,
+    stretch: float = 1.0,
 ) -> Patch:
     """One red cell, healthy or parasitised.
 
@@ -204,8 +205,9 @@ def red_cell(
         pallor: Depth of the pale centre, 0 (none) to 1.
         edge: How the outline looks.
         parasite: None, "ring", "trophozoite", "schizont" or "gametocyte".
+        stretch: Length over width, beside what chance gives.
     """
-    aspect = 1 + abs(rng.normal(0.0, 0.13))
+    aspect = stretch + abs(rng.normal(0.0, 0.13))
     roughness = 0.03 + 0.06 * rng.random()
     patch = _window(rng, centre, radius, kind, roughness, aspect, margin=4 + 4 * edge.soft)
     cover = _coverage(patch.depth, edge.soft)

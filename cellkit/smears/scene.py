@@ -16,8 +16,9 @@ import numpy as np
 from numpy.random import Generator
 from scipy import ndimage
 
-from data_prep.demo.cells import Edge, Patch, debris, platelet, red_cell, smudge, white_cell
+from cellkit.smears.cells import Edge, Patch, debris, platelet, red_cell, smudge, white_cell
 
+KINDS = ('disc', 'stoma', 'target', 'burr', 'fold', 'tear', 'lemon', 'bitten', 'sickle')
 REFERENCE_SIZE = (1200, 1600)  # the size at which every length below is meant, in pixels
 
 
@@ -43,6 +44,14 @@ class Look:
         grain: Standard deviation of the camera's noise, in grey levels.
         vignette: Loss of light in the corners, 0 to 1.
         scale_bar: Share of images with a scale bar.
+        elongated: Share of cells stretched to 1.2 to 1.9 times their width.
+        mottle: How much the thickness of a cell varies from place to place, 0 to 1.
+        specks: Number of specks of a pixel or two to expect.
+        blotches: Unevenness of the empty slide, in grey levels.
+        jpeg: Share of images that were JPEG files once.
+        inset: How far inside a cell's outline its label ends, px.
+        merged_from: Share of a cell's area from which, hidden under another, it is one with it.
+        least_visible: Share of a cell from which, cut by the border, it is labelled.
     """
 
     background: tuple[float, float, float]
@@ -62,6 +71,14 @@ class Look:
     grain: tuple[float, float] = (1.8, 3.2)
     vignette: tuple[float, float] = (0.0, 0.12)
     scale_bar: float = 0.0
+    elongated: float = 0.0
+    mottle: float = 0.0
+    specks: float = 0.0
+    blotches: float = 0.0
+    jpeg: float = 0.0
+    inset: float = 0.0
+    merged_from: float = 0.5
+    least_visible: float = 0.25
 
 
 # Colours, sizes and numbers: what was measured on the slides of the real set, widened by `_vary`.
@@ -193,6 +210,49 @@ def _vary(rng: Generator, look: Look) -> Look:
     return replace(look, background=tuple(background), cell=tuple(cell))
 
 
+def random_look(rng: Generator) -> Look:
+    """A slide that need not be of any family: one family's make-up, stains and optics drawn wide.
+
+    For training: what a model sees must reach further than the slides that it will meet. The
+    ranges hold what was measured on the training part of the real sample, where mask edges lie a
+    pixel inside the half height of an edge, outlines are less sharp than the families', a tenth of
+    the cells is elongated and the empty slide is uneven.
+    """
+    look = _vary(rng, LOOKS[sorted(LOOKS)[int(rng.integers(len(LOOKS)))]])
+    shares = {kind: share * rng.uniform(0.3, 3.0) for kind, share in look.kinds.items()}
+    for kind in KINDS:
+        shares[kind] = shares.get(kind, 0.0) + 0.04 * rng.random()
+    changes: dict = dict(
+        kinds=shares,
+        cells=(10, 190),
+        area=tuple(sorted(rng.uniform(5500, 10500, 2))),
+        elongated=rng.uniform(0.0, 0.3),
+        mottle=rng.uniform(0.0, 0.25),
+        specks=rng.uniform(0, 150) * (rng.random() < 0.5),
+        blotches=rng.uniform(0.0, 2.5),
+        blur=(0.8, 2.9),
+        grain=(0.5, 4.0),
+        glow=(-0.12, 0.12),
+        bevel=(4.0, 18.0),
+        jpeg=0.3,
+        inset=rng.normal(0.4, 0.25),
+        merged_from=rng.uniform(0.3, 0.55),
+        least_visible=0.5,
+    )
+    if rng.random() < 0.5:  # a stain of no family
+        light = rng.uniform(55, 100)
+        changes['background'] = (light, *rng.normal(0.0, (2.5, 4.0)))
+        dark = max(light - rng.uniform(15, 70), 15.0)
+        changes['cell'] = (dark, rng.uniform(-4, 30), rng.uniform(-42, 6))
+        changes['pallor'] = tuple(sorted(rng.uniform(0.0, 0.95, 2)))
+    if rng.random() < 0.3:  # crowded: cells lie on one another
+        changes['overlap'] = (0.2, 0.7)
+        changes['clumping'] = (0.4, 0.9)
+    if rng.random() < 0.15:  # a thick layer, in part out of focus
+        changes['haze'], changes['unfocused'] = (2, 8), rng.uniform(0.05, 0.25)
+    return replace(look, **changes)
+
+
 def _centres(
     rng: Generator, look: Look, radii: np.ndarray, shape: tuple[int, int]
 ) -> list[tuple[float, float]]:
@@ -227,7 +287,10 @@ def _centres(
 class _Canvas:
     """Optical density of the smear and, beside it, which cell each pixel belongs to."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(
+        self, shape: tuple[int, int], inset: float = 0.0, least_visible: float = 0.25
+    ) -> None:
+        self.inset, self.least_visible = inset, least_visible
         self.density = np.zeros((*shape, 3))
         self.label = np.zeros(shape, np.int32)
         self.depth = np.zeros(shape)
@@ -249,10 +312,10 @@ class _Canvas:
         """Lay a cell on the smear; where cells overlap a pixel goes to the one it is deeper in."""
         outer, inner = self._window(patch)
         depth = patch.depth[inner]
-        covered = depth > 0
+        covered = depth > self.inset
         visible = int(covered.sum())
         self.density[outer] += patch.density[inner]
-        if visible < 0.25 * int((patch.depth > 0).sum()):
+        if visible < self.least_visible * int((patch.depth > self.inset).sum()):
             return  # a sliver at the border: drawn, not labelled
         number = len(self.areas) + 1
         self.areas.append(visible)
@@ -265,11 +328,11 @@ class _Canvas:
         self.depth[outer][wins] = depth[wins]
 
 
-def _merge_hidden(canvas: _Canvas) -> np.ndarray:
-    """Label map in which a cell that shares over half its area with another is one with it."""
+def _merge_hidden(canvas: _Canvas, merged_from: float = 0.5) -> np.ndarray:
+    """Label map in which a cell hidden by another over this share of its area is one with it."""
     root = np.arange(len(canvas.areas) + 1)
     for (low, high), pixels in sorted(canvas.shared.items()):
-        if pixels > 0.5 * min(canvas.areas[low - 1], canvas.areas[high - 1]):
+        if pixels > merged_from * min(canvas.areas[low - 1], canvas.areas[high - 1]):
             root[root == root[high]] = root[low]
     return root[canvas.label].astype(np.int32)
 
@@ -330,29 +393,52 @@ def _draw_cells(
         if parasite not in (None, 'ring'):
             radius *= rng.uniform(1.0, 1.2)
         amount = np.exp(rng.normal(0.0, 0.2)) * (1 + rng.normal(0.0, 0.04, 3))
+        stretch = 1.0
+        if look.elongated and rng.random() < look.elongated:
+            stretch = rng.uniform(1.2, 1.9)
         shape = 'disc' if parasite else names[kind]
         pale = float(np.clip(pallor + rng.normal(0.0, 0.15), 0.0, 0.97))
-        canvas.add_cell(red_cell(rng, centre, radius, shape, stain * amount, pale, edge, parasite))
+        cell = red_cell(rng, centre, radius, shape, stain * amount, pale, edge, parasite, stretch)
+        if look.mottle:
+            cell.density *= _mottle(rng, cell.depth.shape, look.mottle)
+        canvas.add_cell(cell)
+
+
+def _mottle(rng: Generator, shape: tuple[int, int], strength: float) -> np.ndarray:
+    """(h, w, 1) factors around 1 that vary slowly over a cell."""
+    coarse = rng.normal(1.0, strength, (6, 6))
+    smooth = cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.clip(smooth, 0.3, 1.8)[..., None]
 
 
 def _draw_dirt(
-    rng: Generator, canvas: _Canvas, look: Look, stain: np.ndarray, scale: float
+    rng: Generator, canvas: _Canvas, look: Look, stain: np.ndarray, scale: float, part: float
 ) -> None:
-    """Platelets, crumbs, smudges and clouds: what a smear holds besides cells."""
+    """Platelets, crumbs, smudges and clouds: what a smear holds besides cells.
+
+    `part` is the share of a whole picture's field that the canvas shows.
+    """
     shape = canvas.label.shape
 
     def anywhere() -> tuple[float, float]:
         return float(rng.uniform(0, shape[0])), float(rng.uniform(0, shape[1]))
 
-    for _ in range(rng.poisson(3)):
+    for _ in range(rng.poisson(3 * part)):
         canvas.add(platelet(rng, anywhere(), rng.uniform(8, 20) * scale))
     strength = rng.uniform(0.1, 0.6)
-    for _ in range(rng.poisson(rng.uniform(*look.dirt))):
+    for _ in range(rng.poisson(part * rng.uniform(*look.dirt))):
         radius = max(rng.lognormal(0.8, 0.6) * scale, 0.8)
         canvas.add(debris(rng, anywhere(), radius, stain), strength)
-    for _ in range(rng.poisson(0.5)):
+    for _ in range(rng.poisson(0.5 * part)):
         radius = rng.uniform(10, 30) * scale
         canvas.add(debris(rng, anywhere(), radius, stain), rng.uniform(0.1, 0.8))
+    if look.specks:
+        number = rng.poisson(part * look.specks)
+        spots = np.zeros(shape)
+        at = tuple(rng.integers(0, side, number) for side in shape)
+        np.maximum.at(spots, at, rng.uniform(0.5, 4.0, number))
+        spots = cv2.GaussianBlur(spots, (0, 0), rng.uniform(0.6, 1.4) * max(scale, 0.5))
+        canvas.density += spots[..., None] * stain * rng.uniform(0.3, 1.2)
     if rng.random() < 0.12:
         pink = np.array([0.15, 0.5, 0.15]) * rng.uniform(0.2, 0.8)
         size = rng.uniform(80, 220) * scale
@@ -391,7 +477,16 @@ def _photograph(
     grain = 0.6 * _noise(rng, (height, width, 3), 1.4 * sigma)
     grain += 0.8 * _noise(rng, (height, width, 1), sigma).reshape(height, width, 1)
     grain *= rng.uniform(*look.grain)
+    if look.blotches:
+        coarse = rng.normal(0.0, look.blotches, (height // 40 + 2, width // 40 + 2))
+        grain += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
     return np.clip(np.rint(light * 255 + grain), 0, 255).astype(np.uint8)
+
+
+def _as_jpeg(rng: Generator, image: np.ndarray) -> np.ndarray:
+    """The image after a JPEG file of a quality that microscope software writes."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))]
+    return cv2.imdecode(cv2.imencode('.jpg', image, quality)[1], cv2.IMREAD_COLOR)
 
 
 def _scale_bar(image: np.ndarray, scale: float) -> None:
@@ -409,22 +504,24 @@ def _scale_bar(image: np.ndarray, scale: float) -> None:
     cv2.putText(image, '20 um', place, font, 0.9 * scale, black, pen, cv2.LINE_AA)
 
 
-def demo_smear(
+def draw_smear(
     rng: Generator,
     size: tuple[int, int] = REFERENCE_SIZE,
     cells: int | None = None,
-    look: str | None = None,
+    look: str | Look | None = None,
     joined: float = 0.02,
+    scale: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One synthetic smear.
+    """One synthetic smear, or a field of one.
 
     Args:
         rng: Random generator; the same state gives the same smear.
-        size: (height, width) in pixels. Cells scale with the square root of the area, about
-            100 px across at 1200x1600.
+        size: (height, width) in pixels.
         cells: Number of cells drawn; drawn by chance from the look's range if None.
-        look: Key of `LOOKS`; by chance if None.
+        look: Key of `LOOKS`, or one of your own; by chance if None.
         joined: Share of the neighbouring pairs without a line between them, as in real masks.
+        scale: Size of everything over its size at `REFERENCE_SIZE`, where cells are about 100 px
+            across. If None the picture shows a whole field, whatever its size.
 
     Returns:
         Image, (H, W, 3) uint8 RGB, and label map, (H, W) int32, 0 background, 1..n cells.
@@ -432,19 +529,24 @@ def demo_smear(
     Raises:
         KeyError: `look` is not in `LOOKS`.
     """
-    name = look or sorted(LOOKS)[int(rng.integers(len(LOOKS)))]
-    slide = _vary(rng, LOOKS[name])
-    height, width = size
-    scale = float(np.sqrt(height * width / (REFERENCE_SIZE[0] * REFERENCE_SIZE[1])))
+    if isinstance(look, Look):
+        slide = look
+    else:
+        slide = _vary(rng, LOOKS[look or sorted(LOOKS)[int(rng.integers(len(LOOKS)))]])
+    share = size[0] * size[1] / (REFERENCE_SIZE[0] * REFERENCE_SIZE[1])
+    scale = float(np.sqrt(share)) if scale is None else scale
+    part = share / scale**2
     if cells is None:
-        cells = int(rng.integers(slide.cells[0], slide.cells[1] + 1))
+        cells = round(part * int(rng.integers(slide.cells[0], slide.cells[1] + 1)))
     background = _rgb(slide.background)
     stain = np.log(background / np.minimum(_rgb(slide.cell), 0.95 * background))
-    canvas = _Canvas(size)
-    _draw_dirt(rng, canvas, slide, stain, scale)
+    canvas = _Canvas(size, slide.inset * scale, slide.least_visible)
+    _draw_dirt(rng, canvas, slide, stain, scale, part)
     _draw_cells(rng, canvas, slide, stain, cells, scale)
     image = _photograph(rng, canvas.density, slide, background, scale)
     if rng.random() < slide.scale_bar:
         _scale_bar(image, scale)
-    label = _part_neighbours(rng, _merge_hidden(canvas), joined)
+    if slide.jpeg and rng.random() < slide.jpeg:
+        image = _as_jpeg(rng, image)
+    label = _part_neighbours(rng, _merge_hidden(canvas, slide.merged_from), joined)
     return image, _whole_cells(label, max(100, int(400 * scale**2)))

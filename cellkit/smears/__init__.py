@@ -1,0 +1,1 @@
+"""Draws synthetic blood smears: `cells` the single things, `scene` picture and label map."""

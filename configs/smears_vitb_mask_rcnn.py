@@ -1,0 +1,25 @@
+# The main model on synthetic smears alone: a start for smears where ImageNet's weights can't be
+# downloaded or may not be used.
+#
+#   make prepare && make train CONFIG=configs/smears_vitb_mask_rcnn.py
+#   make train CONFIG=configs/bccd_vitb_mask_rcnn_2k.py \
+#     OPTS="load_from=work_dirs/smears_vitb_mask_rcnn/iter_2000.pth optim_wrapper.optimizer.lr=2e-4"
+#
+# Time and score: not measured yet.
+_base_ = 'bccd_vitb_mask_rcnn_2k.py'
+
+train_pipeline = [
+    dict(type='RandomCropCells', crop_size=(640, 640), recompute_bbox=True),
+    dict(type='FilterAnnotations', min_gt_bbox_wh=(4, 4)),
+    dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']),
+    dict(type='PhotoMetricDistortion', hue_delta=9, contrast_range=(0.7, 1.3)),
+    dict(type='PackDetInputs'),
+]
+train_dataloader = dict(
+    dataset=dict(_delete_=True, type='SyntheticSmears', size=(640, 704), pipeline=train_pipeline)
+)
+# From scratch every layer learns at the full rate.
+model = dict(backbone=dict(init_cfg=None))
+optim_wrapper = dict(
+    optimizer=dict(lr=4e-4, weight_decay=0.05), paramwise_cfg=dict(layer_decay_rate=1.0)
+)
