@@ -1,8 +1,7 @@
-"""How many processor cores this process may use, and work spread over them."""
+"""Work spread over processor cores."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,13 +11,7 @@ from typing import Any
 import cv2
 
 from cellkit.errors import UserError
-
-
-def usable_cores() -> int:
-    """At least 1; fewer than the machine has where a scheduler or a container gives fewer."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+from cellkit.files.cores import usable_cores
 
 
 def in_processes(

@@ -24,13 +24,13 @@ from tqdm.auto import tqdm
 
 from cellkit.errors import UserError
 from cellkit.files import prepared
+from cellkit.files.cores import usable_cores
 from cellkit.files.pictures import read_image
 from cellkit.files.prepared import STAIN_REFERENCE, annotation_file
 from cellkit.files.program import run_program
 from cellkit.files.stain_states import save_states
 from cellkit.files.writing import read_object, write_json, write_whole
 from cellkit.stain import METHODS, CannotNormalise, StainNormalizer, State, colour
-from data_prep.cores import usable_cores
 from data_prep.sheet import Tile, draw_sheet
 
 PICTURE = 'stain/reference.png'

@@ -3,6 +3,9 @@ _base_ = 'mmdet::_base_/default_runtime.py'
 
 custom_imports = dict(imports=['custom_modules'], allow_failed_imports=False)
 runner_type = 'StrictRunner'  # a misspelt override is an error: custom_modules/engine/
+# Images that go through the GPU at once (None: as many as its memory takes); 'smaller' instead of
+# 'stop' goes on with fewer where memory runs out. A batch, an optimiser step, stays the same.
+micro_batch = dict(size=None, out_of_memory='stop')
 
 default_hooks = dict(
     checkpoint=dict(save_best='coco/segm_mAP', rule='greater', max_keep_ckpts=2),

@@ -27,8 +27,8 @@ from torch.utils.data import DataLoader
 TOP_LEVEL = {
     *inspect.signature(Runner).parameters,
     'activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval',
-    'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn', 'tta_model',
-    'tta_pipeline',
+    'find_unused_parameters', 'micro_batch', 'model_wrapper_cfg', 'runner_type', 'sync_bn',
+    'tta_model', 'tta_pipeline',
 } - {'cfg'}  # fmt: skip
 
 # Popped before the rest of a dict reaches its class.
@@ -47,6 +47,7 @@ LOOKED_UP = {
     'default_hooks.*': {'priority'},
     'env_cfg': {'cudnn_benchmark', 'dist_cfg', 'mp_cfg', 'resource_limit'},
     'env_cfg.mp_cfg': {'mp_start_method', 'opencv_num_threads'},
+    'micro_batch': {'out_of_memory', 'size'},
     'optim_wrapper': {'clip_grad', 'constructor', 'paramwise_cfg'},
     'optim_wrapper.clip_grad': {'clip_value', 'type'},
     'optim_wrapper.paramwise_cfg': {

@@ -1,6 +1,7 @@
 """A runner that says in one sentence what a user can mend, and resumes what is really there."""
 
 import logging
+import math
 import os
 import pickle
 import socket
@@ -9,19 +10,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.device import is_cuda_available
 from mmengine.device import utils as device_utils
-from mmengine.dist import master_only
+from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
+from mmengine.optim.scheduler import ConstantParamScheduler, LinearParamScheduler
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
 from cellkit.errors import UserError
+from cellkit.files.cores import usable_cores
+from custom_modules.engine.batch_choice import batch_a_gpu
 from custom_modules.engine.config_check import find_unread_settings
+from custom_modules.engine.fitted_batch import FittedBatch
+from custom_modules.engine.micro_batches import StepInParts
 from custom_modules.engine.peak_memory import peak_memory_gib
 
 # What the log file keeps and the first screen does not need.
@@ -37,6 +44,7 @@ NOT_ON_SCREEN = (
 if device_utils.DEVICE == 'mps':  # torchvision's operators and MMDetection are not tested there
     device_utils.DEVICE = 'cpu'
 
+FOR_EVER = 10**9  # MMEngine's end of a schedule that has none
 FETCH_TIMEOUT = 30.0  # seconds without an answer from the host of pretrained weights
 
 
@@ -65,6 +73,31 @@ def pretrained_settings(model: Any, path: str = 'model') -> dict[str, str]:
     return found
 
 
+def warmup_iterations(schedulers: list[Any]) -> int:
+    """Iterations until the learning rate has risen to its full value."""
+    rising = [
+        s for s in schedulers if isinstance(s, (ConstantParamScheduler, LinearParamScheduler))
+    ]
+    ends = [s.end for s in rising if not s.by_epoch and s.begin == 0 and s.end < FOR_EVER]
+    return max(ends, default=0)
+
+
+def warmup_warning(steps: int, warmup: int) -> str | None:
+    """What to tell where the warm-up takes more than a third of training, None where not.
+
+    Args:
+        steps: Optimiser steps in all.
+        warmup: Optimiser steps of the warm-up.
+    """
+    if steps >= 3 * warmup:
+        return None
+    return (
+        f'Training has {steps} optimiser steps and a warm-up of {warmup}: give it more '
+        f'(train_cfg.max_epochs or train_cfg.max_iters, for {3 * warmup} steps or more) or a '
+        f'shorter warm-up (param_scheduler.0.end={max(steps // 10, 1)}).'
+    )
+
+
 @RUNNERS.register_module()
 class StrictRunner(Runner):
     """MMEngine's runner for people who type settings by hand.
@@ -73,9 +106,14 @@ class StrictRunner(Runner):
     - Pretrained weights, a data set or a checkpoint that is not there: one sentence, exit status 1.
     - A run folder that was copied or moved resumes from its own checkpoints.
     - Checkpoints are written beside and then renamed: a kill never leaves half a file.
+    - A batch goes through the GPU in parts that its memory suffices for; out of memory is one
+      sentence too, and names what to set.
+    - No more loader workers than cores, unless an override asks for them.
 
     Set ``runner_type = 'StrictRunner'`` in a config; ``mim train`` and ``mim test`` do the rest.
     """
+
+    _fitted: FittedBatch | None = None
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'StrictRunner':
@@ -85,11 +123,32 @@ class StrictRunner(Runner):
             SystemExit: With one sentence that names the keys and what was probably meant.
         """
         filename = getattr(cfg, 'filename', None)
+        written = cfg
         if filename and Path(filename).is_file():
             written = Config.fromfile(filename, import_custom_modules=False)
             if problems := find_unread_settings(written.to_dict(), cfg.to_dict()):
                 raise SystemExit(f'In {filename}: {"; ".join(problems)}.')
-        return super().from_cfg(cfg)
+        runner = super().from_cfg(cfg)
+        runner._limit_workers(written)
+        return runner
+
+    def _limit_workers(self, written: Config) -> None:
+        """Takes no more loader workers than cores where the number is the config file's own."""
+        processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+        cores = max(usable_cores() // processes, 1)
+        lowered = []
+        for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            loader = getattr(self, f'_{name}')
+            asked = (written.get(name) or {}).get('num_workers')
+            if not isinstance(loader, dict) or asked != loader.get('num_workers'):
+                continue
+            if asked and asked > cores:
+                loader['num_workers'] = cores
+                lowered.append(f'{name}.num_workers={cores}, not {asked}')
+        if lowered:
+            shared = f' for each of {processes} processes' if processes > 1 else ''
+            cores_text = f'{cores} core{"s" if cores > 1 else ""}{shared}'
+            self.logger.info(f'There are {cores_text}: {"; ".join(lowered)}.')
 
     def build_logger(self, *args: Any, **kwargs: Any) -> logging.Logger:
         """As MMEngine's; long listings go to the log file alone."""
@@ -165,11 +224,56 @@ class StrictRunner(Runner):
             socket.setdefaulttimeout(before)
 
     def train(self) -> nn.Module:
-        """As MMEngine's; at the end the log tells how much memory the process took."""
-        model = super().train()
+        """As MMEngine's, with the batch fitted to the GPU; the log ends with the peak memory.
+
+        Raises:
+            SystemExit: With one sentence where memory does not suffice.
+        """
+        if isinstance(self._train_dataloader, dict):
+            self._fit_batch(self._train_dataloader)
+        try:
+            model = super().train()
+        except torch.cuda.OutOfMemoryError as error:
+            if self._fitted is None:
+                raise
+            raise SystemExit(self._fitted.out_of_memory(self._own_checkpoint())) from error
         if (peak := peak_memory_gib()) is not None:
             self.logger.info(f'Peak memory of the process: {peak:.2f} GiB')
         return model
+
+    def _fit_batch(self, loader: dict) -> None:
+        gpus, scaling = get_world_size(), self.auto_scale_lr or {}
+        total = None if scaling.get('enable') else scaling.get('base_batch_size')
+        if (batch := batch_a_gpu(loader['batch_size'], total, gpus)) != loader['batch_size']:
+            loader['batch_size'] = batch
+            self.logger.info(f'{gpus} GPUs take {batch} images each: a batch is {gpus * batch}.')
+        network = self.model.module if is_model_wrapper(self.model) else self.model
+        self._fitted = FittedBatch(self.cfg, network, batch)
+        if self._fitted.gib is not None or self._fitted.choice.at_once < batch:
+            self.logger.info(str(self._fitted))
+
+    def _maybe_compile(self, target: str) -> None:
+        """As MMEngine's; a batch's parts go through what was compiled."""
+        super()._maybe_compile(target)
+        if target == 'train_step' and self._fitted is not None:
+            fitted = self._fitted
+
+            def smaller() -> int | None:
+                # Other processes wait for this one's gradients: it can't do a step again.
+                return fitted.smaller(self.logger) if get_world_size() == 1 else None
+
+            step = StepInParts(self.model.train_step, fitted.choice.at_once, smaller)
+            self.model.train_step = step
+
+    def build_param_scheduler(self, scheduler: Any) -> Any:
+        """As MMEngine's; warns of a training that is mostly warm-up."""
+        built = super().build_param_scheduler(scheduler)
+        if isinstance(built, list):
+            counts = getattr(self.optim_wrapper, '_accumulative_counts', 1)
+            steps = math.ceil(self.train_loop.max_iters / counts)
+            if warning := warmup_warning(steps, math.ceil(warmup_iterations(built) / counts)):
+                self.logger.warning(warning)
+        return built
 
     def load_or_resume(self) -> None:
         """As MMEngine's; a checkpoint that is not there is named, an own one is preferred."""

@@ -5,20 +5,12 @@ import os
 import pytest
 
 from cellkit.errors import UserError
-from data_prep.cores import in_processes, usable_cores
+from data_prep.cores import in_processes
 
 # Evaluated there: a spawned process can't import a test module.
 OWN_ID = '__import__("os").getpid()'
 THREADS = '__import__("cv2").getNumThreads()'
 DIE = '__import__("os")._exit(1)'
-
-
-def test_usable_cores_follow_the_affinity(monkeypatch):
-    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {3, 5, 7}, raising=False)
-    assert usable_cores() == 3
-    monkeypatch.delattr(os, 'sched_getaffinity')
-    monkeypatch.setattr(os, 'cpu_count', lambda: None)
-    assert usable_cores() == 1
 
 
 @pytest.mark.parametrize('workers', [1, 2])

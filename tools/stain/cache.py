@@ -12,12 +12,12 @@ import cv2
 from tqdm.auto import tqdm
 
 from cellkit.errors import UserError
+from cellkit.files.cores import usable_cores
 from cellkit.files.pictures import read_image
 from cellkit.files.prepared import PARTS, STAIN_REFERENCE, annotation_file
 from cellkit.files.stain_states import load_state
 from cellkit.files.writing import sha256_of, write_json, write_whole
 from cellkit.stain import StainNormalizer
-from data_prep.cores import usable_cores
 
 MANIFEST = 'stain_cache.json'
 

@@ -14,12 +14,12 @@ from tqdm.auto import tqdm
 
 from cellkit.errors import UserError
 from cellkit.files.annotations import GroundTruth
+from cellkit.files.cores import usable_cores
 from cellkit.files.pictures import read_image
 from cellkit.files.prepared import PARTS, annotation_file
 from cellkit.metrics.truth import TrueImage
 from cellkit.stain import METHODS, StainNormalizer, StainResult, colour
 from cellkit.stain.guard import compare
-from data_prep.cores import usable_cores
 from data_prep.stain_reference import chosen_image, write_stain_reference
 
 BY_INDEX = (0, 42)

@@ -12,7 +12,13 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, METRICS, MODELS
 from torch import nn
 
-from custom_modules.engine.strict_runner import StrictRunner, pretrained_settings
+from custom_modules.engine import strict_runner
+from custom_modules.engine.strict_runner import (
+    StrictRunner,
+    pretrained_settings,
+    warmup_iterations,
+    warmup_warning,
+)
 
 CONFIG = """
 model = dict(type='OneWeight')
@@ -51,14 +57,19 @@ class Numbers(BaseDataset):
 class OneWeight(BaseModel):
     """Counts its training steps."""
 
-    def __init__(self, init_cfg: dict | None = None) -> None:
+    def __init__(
+        self, init_cfg: dict | None = None, most: int = 100, fails_after: int = 100
+    ) -> None:
         super().__init__(init_cfg=init_cfg)
+        self.most, self.fails_after = most, fails_after
         self.line = nn.Linear(1, 1)
         self.register_buffer('steps', torch.zeros(()))
 
     def forward(self, number: torch.Tensor, sample_idx: torch.Tensor, mode: str = 'tensor'):
         if mode == 'loss':
             self.steps += 1
+            if len(number) > self.most or self.steps > self.fails_after:
+                raise torch.cuda.OutOfMemoryError('CUDA out of memory.')
             return {'loss': self.line(torch.as_tensor(number).view(-1, 1).float()).square().sum()}
         return [float(self.steps)]
 
@@ -220,3 +231,117 @@ def test_float16_on_a_gpu_gets_loss_scaling(
     assert type(wrapper).__name__ == kind
     if precision == 'float16':
         assert wrapper.cast_dtype == torch.float16
+
+
+def test_a_batch_in_parts_is_one_iteration(config: Config) -> None:
+    settings = {'train_dataloader.batch_size': 2, 'train_dataloader.dataset.length': 3}
+    runner = start(config, 'parts', **settings, **{'micro_batch.size': 1})
+    runner.train()
+    assert runner.iter == 4
+    assert float(runner.model.steps) == 6
+
+
+def test_misspelt_micro_batch_is_refused(config: Config) -> None:
+    with pytest.raises(SystemExit, match=r'`micro_batch.sise`, the nearest is `micro_batch.size`'):
+        start(config, 'misspeltparts', **{'micro_batch.sise': 1})
+
+
+def test_out_of_memory_is_one_sentence_and_leaves_the_last_checkpoint(
+    config: Config, tmp_path: Path
+) -> None:
+    settings = {'train_dataloader.batch_size': 2, 'model.fails_after': 1}
+    runner = start(config, 'memory', **settings)
+    with pytest.raises(SystemExit, match=r'^Out of memory with 2 of 2 images at once: set') as end:
+        runner.train()
+    sentence = str(end.value)
+    last = tmp_path / 'run' / 'epoch_1.pth'
+    assert 'set micro_batch.size=1 (--cfg-options or OPTS) and resume from ' in sentence
+    assert str(last) in sentence
+    assert '\n' not in sentence
+    assert torch.load(last, weights_only=False)['meta']['epoch'] == 1
+    config.model.fails_after = 100
+    again = start(config, 'memorymended', resume=True, **{'micro_batch.size': 1})
+    again.train()
+    assert again.epoch == 2
+
+
+def test_out_of_memory_goes_on_with_smaller_parts_if_asked(config: Config) -> None:
+    asked = {'micro_batch.out_of_memory': 'smaller', 'model.most': 1}
+    settings = {'train_dataloader.batch_size': 4, 'train_dataloader.dataset.length': 4}
+    runner = start(config, 'smaller', **settings, **asked)
+    runner.train()
+    assert runner.iter == 2
+    assert float(runner.model.steps) == 1 + 1 + 4 + 4  # 4 and 2 at once don't fit
+
+
+@pytest.mark.parametrize(
+    ('settings', 'each'),
+    [
+        ({}, 2),
+        ({'train_dataloader.batch_size': 4}, 4),
+        ({'auto_scale_lr.enable': True}, 16),
+    ],
+)
+def test_gpus_share_the_batch(
+    config: Config, monkeypatch: pytest.MonkeyPatch, settings: dict, each: int
+) -> None:
+    config.train_dataloader.batch_size = 16
+    config.auto_scale_lr = dict(enable=False, base_batch_size=16)
+    monkeypatch.setattr(strict_runner, 'find_unread_settings', lambda *_: [])
+    runner = start(config, f'gpus{each}', **settings)
+    monkeypatch.setattr(strict_runner, 'get_world_size', lambda: 8)
+    loader = dict(batch_size=runner.cfg.train_dataloader.batch_size)
+    runner._fit_batch(loader)
+    assert loader['batch_size'] == each
+
+
+@pytest.mark.parametrize(('processes', 'cores', 'workers'), [(1, 2, 2), (2, 4, 2), (4, 2, 1)])
+def test_no_more_workers_than_cores(
+    config: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    processes: int,
+    cores: int,
+    workers: int,
+) -> None:
+    path = tmp_path / 'config.py'
+    path.write_text(CONFIG.replace('num_workers=0', 'num_workers=8', 1))
+    config = Config.fromfile(path)
+    config.work_dir = str(tmp_path / 'run')
+    monkeypatch.setattr(strict_runner, 'usable_cores', lambda: cores)
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', str(processes))
+    runner = start(config, f'workers{processes}')
+    assert runner._train_dataloader['num_workers'] == workers
+    assert runner._val_dataloader['num_workers'] == 0
+    asked = start(config, f'asked{processes}', **{'train_dataloader.num_workers': 9})
+    assert asked._train_dataloader['num_workers'] == 9
+
+
+def test_enough_cores_leave_the_workers(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strict_runner, 'usable_cores', lambda: 16)
+    config.train_dataloader.num_workers = 8
+    assert start(config, 'cores')._train_dataloader['num_workers'] == 8
+
+
+def test_a_training_that_is_mostly_warmup_is_told(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    scheduler = dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=100)
+    runner = start(config, 'warmup', param_scheduler=[scheduler])
+    monkeypatch.setattr(runner.logger, 'warning', told.append)
+    runner.train()
+    (line,) = (line for line in told if 'warm-up' in line)
+    assert line.startswith('Training has 4 optimiser steps and a warm-up of 100: give it more ')
+    assert '300 steps or more' in line
+    assert 'param_scheduler.0.end=1' in line
+    assert warmup_iterations(runner.param_schedulers) == 100
+
+
+def test_the_main_schedule_is_long_enough() -> None:
+    steps = -(-818 // 16) * 20
+    assert steps == 1040  # as the schedule's comment says
+    assert warmup_warning(steps, 100) is None
+    assert warmup_warning(-(-34 // 16) * 20, 100).startswith('Training has 60 optimiser steps')
+    assert warmup_warning(300, 100) is None
+    assert warmup_warning(10, 0) is None
