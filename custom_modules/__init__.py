@@ -26,7 +26,9 @@ from custom_modules.evaluation.cell_metrics import (
     InstanceMetrics,
     PixelDice,
 )
+from custom_modules.models.dense_assigner import DenseMaxIoUAssigner
 from custom_modules.models.hybrid_vit import HybridViT
+from custom_modules.models.map_layer_norm import MapLayerNorm
 from custom_modules.models.mixed_precision_mask_rcnn import MixedPrecisionMaskRCNN
 from custom_modules.models.rle_mask_head import RLEMaskHead
 from custom_modules.models.simple_feature_pyramid import SimpleFeaturePyramid
@@ -39,12 +41,14 @@ __all__ = [
     'BackboneLayerDecay',
     'CountError',
     'DenseCocoMetric',
+    'DenseMaxIoUAssigner',
     'HybridViT',
     'InstanceMetrics',
     'LabelMapAlbu',
     'LabelMapCopyPaste',
     'LabelMapMasks',
     'LoadLabelMap',
+    'MapLayerNorm',
     'MixedPrecisionMaskRCNN',
     'PixelDice',
     'RLEMaskHead',

@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from mmpretrain.models.utils import LayerNorm2d
 from torch import Tensor, nn
+
+from custom_modules.models.map_layer_norm import MapLayerNorm
 
 
 def _resample(in_channels: int, stride: int) -> tuple[nn.Module, int]:
@@ -14,7 +15,7 @@ def _resample(in_channels: int, stride: int) -> tuple[nn.Module, int]:
     if stride == 4:
         layers = [
             nn.ConvTranspose2d(in_channels, half, 2, 2),
-            LayerNorm2d(half),
+            MapLayerNorm(half),
             nn.GELU(),
             nn.ConvTranspose2d(half, quarter, 2, 2),
         ]
@@ -65,9 +66,9 @@ class SimpleFeaturePyramid(BaseModule):
                 nn.Sequential(
                     resample,
                     nn.Conv2d(channels, out_channels, 1, bias=False),
-                    LayerNorm2d(out_channels),
+                    MapLayerNorm(out_channels),
                     nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
-                    LayerNorm2d(out_channels),
+                    MapLayerNorm(out_channels),
                 )
             )
 

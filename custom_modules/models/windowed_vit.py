@@ -108,5 +108,5 @@ class WindowedViT(VisionTransformer):
             if index in self.out_indices:
                 last = index == self.num_layers - 1
                 out = self.ln1(x) if last and self.final_norm else x
-                outs.append(out.permute(0, 3, 1, 2).contiguous())
+                outs.append(out.permute(0, 3, 1, 2))
         return tuple(outs)

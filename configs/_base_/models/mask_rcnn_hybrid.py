@@ -24,8 +24,11 @@ model = dict(
         ),
     ),
     train_cfg=dict(
+        rpn=dict(assigner=dict(type='DenseMaxIoUAssigner')),
         rpn_proposal=dict(nms_pre=600, max_per_img=300),
-        rcnn=dict(sampler=dict(num=128, pos_fraction=0.5)),
+        rcnn=dict(
+            assigner=dict(type='DenseMaxIoUAssigner'), sampler=dict(num=128, pos_fraction=0.5)
+        ),
     ),
     test_cfg=dict(rpn=dict(nms_pre=800, max_per_img=600), rcnn=dict(max_per_img=300)),
 )

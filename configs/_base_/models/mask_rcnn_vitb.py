@@ -8,10 +8,11 @@ pretrained = (
     'mae_vit-base-p16_8xb512-fp16-coslr-1600e_in1k_20220825-f7569ca2.pth'
 )
 
-norm = dict(type='mmpretrain.LN2d', eps=1e-6)  # ViTDet's heads: LayerNorm over the channels
+norm = dict(type='MapLayerNorm', eps=1e-6)
 
 model = dict(
     type='MixedPrecisionMaskRCNN',
+    channels_last=True,
     data_preprocessor=dict(pad_size_divisor=32),
     backbone=dict(
         _delete_=True,
@@ -34,7 +35,11 @@ model = dict(
         ),
         mask_head=dict(type='RLEMaskHead', norm_cfg=norm, num_classes=1),
     ),
-    train_cfg=dict(rpn_proposal=dict(nms_pre=2000, max_per_img=1000)),
+    train_cfg=dict(
+        rpn=dict(assigner=dict(type='DenseMaxIoUAssigner')),
+        rpn_proposal=dict(nms_pre=1000, max_per_img=1000),
+        rcnn=dict(assigner=dict(type='DenseMaxIoUAssigner')),
+    ),
     # Up to 190 cells lie in an image: 100 detections would lose one in twenty.
     test_cfg=dict(rcnn=dict(max_per_img=400)),
 )
