@@ -2,6 +2,7 @@
 
     dense           label map and run lengths against the stock bitmap a cell
     model           a training step of the configs, and what each speed setting is worth
+    gpu             a training step of the main config on a GPU, and what it keeps
     memory          GPU memory of training, counted without one, and what fits which card
     coco            COCO evaluation against pycocotools and faster-coco-eval
     stain           stain normalisation against torchstain, tiatoolbox and staintools
@@ -25,7 +26,7 @@ from typing import get_args
 from cellkit.files.program import run_program
 from cellkit.files.writing import write_between_marks
 
-NAMES = ('dense', 'model', 'memory', 'coco', 'stain', 'agreement', 'stain-training')
+NAMES = ('dense', 'model', 'gpu', 'memory', 'coco', 'stain', 'agreement', 'stain-training')
 
 
 def command_line(name: str, run: Callable[..., str]) -> argparse.ArgumentParser:

@@ -11,7 +11,10 @@ from typing import NamedTuple
 
 from custom_modules.engine.training_memory import Memory
 
-HEADROOM = 1.25  # memory over what training keeps, for what comes and goes within a step
+# Memory over what training keeps, for what comes and goes within a step: seen on an H200, 0.5 to
+# 3.3 GiB, 1.5 of them with a single image (docs/gpu.md).
+HEADROOM = 1.25
+LEAST_ROOM = 1.5  # GiB
 LEAST_AT_ONCE = 2  # images that fill a GPU: below, computing blocks again costs less time
 
 
@@ -75,13 +78,18 @@ def choose(
 
 def wanted(choice: Choice, memories: Memories) -> float:
     """GiB that a choice takes, with room for what comes and goes."""
-    return HEADROOM * memories[choice.recompute].of(choice.at_once)
+    return max(HEADROOM * kept(choice, memories), kept(choice, memories) + LEAST_ROOM)
+
+
+def kept(choice: Choice, memories: Memories) -> float:
+    """GiB that a choice keeps."""
+    return memories[choice.recompute].of(choice.at_once)
 
 
 def next_smaller(choice: Choice, batch: int, memories: Memories) -> Choice | None:
-    """What to take where a choice ran out of memory: the fastest that takes a fifth less."""
-    limit = 0.8 * wanted(choice, memories)
-    return next((c for c in in_order(batch, memories) if wanted(c, memories) <= limit), None)
+    """What to take where a choice ran out of memory: the fastest that keeps a fifth less."""
+    limit = 0.8 * kept(choice, memories)
+    return next((c for c in in_order(batch, memories) if kept(c, memories) <= limit), None)
 
 
 def smallest(batch: int, memories: Memories) -> Choice:

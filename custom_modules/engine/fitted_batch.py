@@ -139,5 +139,7 @@ def count(config: Config, network: nn.Module) -> Memories:
 def computes_in_half(config: Config, network: nn.Module) -> bool:
     """Whether the networks compute in bfloat16 or float16 while they train."""
     amp = config.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper'  # --amp
-    asks = getattr(network, 'asks_hardware', True)
-    return getattr(network, 'precision', 'float32') != 'float32' or (amp and asks)
+    if amp and getattr(network, 'precision', 'auto') == 'auto':
+        return True
+    device = next(network.parameters()).device.type
+    return hasattr(network, 'precision_on') and network.precision_on(device) != 'float32'

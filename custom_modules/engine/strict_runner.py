@@ -176,14 +176,14 @@ class StrictRunner(Runner):
         """As MMEngine's; a model that computes in float16 gets the loss scaling that it needs."""
         kind = isinstance(optim_wrapper, dict) and optim_wrapper.get('type', 'OptimWrapper')
         model = self.model.module if is_model_wrapper(self.model) else self.model
-        precision = getattr(model, 'precision', None)
+        precision_on = getattr(model, 'precision_on', lambda device: 'float32')
         if not is_cuda_available():
             if kind == 'AmpOptimWrapper':
                 raise SystemExit(
                     'AmpOptimWrapper (--amp) scales the loss for a GPU, and torch sees none: leave '
-                    f'it out; the model computes in {precision or "float32"} here.'
+                    f'it out; the model computes in {precision_on("cpu")} here.'
                 )
-        elif kind == 'OptimWrapper' and precision == 'float16':
+        elif kind == 'OptimWrapper' and precision_on('cuda') == 'float16':
             optim_wrapper = {**optim_wrapper, 'type': 'AmpOptimWrapper', 'dtype': 'float16'}
         return super().build_optim_wrapper(optim_wrapper)
 

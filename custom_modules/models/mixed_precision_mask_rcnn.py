@@ -1,11 +1,11 @@
 """Mask R-CNN in mixed precision, on GPUs and on CPUs that multiply bfloat16."""
 
+from functools import cache
 from typing import Any
 
 import torch
 from mmdet.models.detectors import MaskRCNN
 from mmdet.registry import MODELS
-from mmengine.device import get_device
 from torch import Tensor, nn
 
 PRECISIONS = ('bfloat16', 'float16', 'float32')
@@ -27,6 +27,7 @@ def bfloat16_is_fast(device: str) -> bool:
     return any(getattr(torch.cpu, probe, bool)() for probe in probes)
 
 
+@cache
 def fast_precision(device: str) -> str:
     """The precision in which a device multiplies fastest at no loss of quality.
 
@@ -91,22 +92,26 @@ class MixedPrecisionMaskRCNN(MaskRCNN):
             )
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)
-        self.asks_hardware = precision == 'auto'
-        self.precision = fast_precision(get_device()) if self.asks_hardware else precision
+        self.precision = precision
         for module in (self.neck, self.rpn_head, self.roi_head.bbox_head, self.roi_head.mask_head):
             module.register_forward_hook(_float32_outputs)
         for extractor in (self.roi_head.bbox_roi_extractor, self.roi_head.mask_roi_extractor):
             # MMCV's RoIAlign on a CPU takes any memory for NCHW.
             extractor.register_forward_pre_hook(_contiguous_maps)
 
+    def precision_on(self, device: str) -> str:
+        """The precision as set, or the one that suits a type of device, such as 'cuda'."""
+        return fast_precision(device) if self.precision == 'auto' else self.precision
+
     def _dtype(self, device: str) -> torch.dtype:
         """What the networks compute in, here and now."""
         scaled = torch.is_autocast_enabled(device)  # by AmpOptimWrapper, which scales the loss too
-        if scaled and self.asks_hardware:
+        if scaled and self.precision == 'auto':
             return torch.get_autocast_dtype(device)
-        if self.precision == 'float16' and torch.is_grad_enabled() and not scaled:
+        precision = self.precision_on(device)
+        if precision == 'float16' and torch.is_grad_enabled() and not scaled:
             return torch.float32  # small gradients would vanish without loss scaling
-        return getattr(torch, self.precision)
+        return getattr(torch, precision)
 
     def forward(self, inputs: Tensor, *args, **kwargs) -> Any:
         """Loss, prediction or raw outputs, as in the parent class."""

@@ -10,6 +10,7 @@ from custom_modules.engine.batch_choice import (
     choose,
     in_order,
     in_words,
+    kept,
     next_smaller,
     smallest,
     wanted,
@@ -21,8 +22,8 @@ FULL = {False: Memory(1.6, 3.5), True: Memory(1.6, 1.1)}
 
 
 def test_the_fastest_first() -> None:
-    kept, again = [(16, False), (8, False), (4, False), (2, False)], True
-    assert list(in_order(16, HALF)) == [*kept, *((n, again) for n in (16, 8, 4, 2, 1))]
+    fast = [(16, False), (8, False), (4, False), (2, False)]
+    assert list(in_order(16, HALF)) == [*fast, *((n, True) for n in (16, 8, 4, 2, 1))]
     assert [c.at_once for c in in_order(5, {False: Memory(1, 1)})] == [5, 3, 2, 1]
     assert list(in_order(1, HALF)) == [(1, False), (1, True)]
 
@@ -41,7 +42,7 @@ def test_settings_decide() -> None:
     assert choose(16, HALF, 80, at_once=4) == (4, False)
     assert choose(16, HALF, 7, at_once=4) == (4, True)
     assert choose(16, HALF, 80, recompute=True) == (16, True)
-    assert choose(16, HALF, 5, recompute=False) == (1, False)
+    assert choose(16, HALF, 5.5, recompute=False) == (1, False)
 
 
 def test_none_fits() -> None:
@@ -49,7 +50,7 @@ def test_none_fits() -> None:
     assert smallest(16, HALF) == (1, True)
 
 
-def test_each_smaller_choice_takes_a_fifth_less_until_none_is_left() -> None:
+def test_each_smaller_choice_keeps_a_fifth_less_until_none_is_left() -> None:
     choice, seen = Choice(16, False), []
     while choice:
         seen.append(choice)
@@ -57,7 +58,7 @@ def test_each_smaller_choice_takes_a_fifth_less_until_none_is_left() -> None:
     assert seen[0] == (16, False)
     assert seen[-1].recompute
     assert seen[-1].at_once <= 2
-    takes = [wanted(choice, HALF) for choice in seen]
+    takes = [kept(choice, HALF) for choice in seen]
     assert all(b <= 0.8 * a for a, b in pairwise(takes))
 
 

@@ -221,7 +221,7 @@ def test_float16_on_a_gpu_gets_loss_scaling(
     precision: str, given: str, kind: str, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner = StrictRunner.from_cfg(config)
-    runner.model.precision = precision
+    runner.model.precision_on = lambda device: precision
     for module in (
         'custom_modules.engine.strict_runner',
         'mmengine.optim.optimizer.amp_optimizer_wrapper',
