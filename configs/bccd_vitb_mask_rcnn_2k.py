@@ -3,7 +3,8 @@
 #
 #   make train CONFIG=configs/bccd_vitb_mask_rcnn_2k.py
 #
-# Time and score: not measured yet.
+# The 2,000 steps: not measured. After 90 of 180, on 34 real images, from smears_vitb_mask_rcnn.py's
+# start: mask AP 0.787, AP50 0.961 on validation, four minutes of an H200 in all (docs/gpu.md).
 _base_ = 'bccd_vitb_mask_rcnn.py'
 
 max_iters = 2000

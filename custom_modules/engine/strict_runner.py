@@ -184,7 +184,7 @@ class StrictRunner(Runner):
                     f'it out; the model computes in {precision_on("cpu")} here.'
                 )
         elif kind == 'OptimWrapper' and precision_on('cuda') == 'float16':
-            optim_wrapper = {**optim_wrapper, 'type': 'AmpOptimWrapper', 'dtype': 'float16'}
+            optim_wrapper = {**optim_wrapper, 'type': 'AmpOptimWrapper'}
         return super().build_optim_wrapper(optim_wrapper)
 
     def build_evaluator(self, evaluator: Any) -> Any:

@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import RUNNERS, init_default_scope
+
+from custom_modules import MapLayerNorm
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
@@ -64,6 +68,29 @@ def test_the_report_s_figures_stand_in_the_main_config() -> None:
     assert config.optim_wrapper.optimizer.type == 'AdamW'
 
 
+def test_heads_and_decay_of_the_vitb_are_vitdet_s() -> None:
+    """Li et al., ECCV 2022, appendix: convolutions with LayerNorm, no decay of norms and biases."""
+    config = Config.fromfile(ROOT / 'configs/bccd_vitb_mask_rcnn.py')
+    init_default_scope('mmdet')
+    with torch.device('meta'):
+        model = MODELS.build(config.model)
+    heads = model.roi_head
+    for convs in (heads.bbox_head.shared_convs, heads.mask_head.convs):
+        assert [type(layer.norm) for layer in convs] == [MapLayerNorm] * 4
+        assert all(layer.conv.bias is None for layer in convs)
+    assert len(heads.bbox_head.shared_fcs) == 1
+    assert len(model.rpn_head.rpn_conv) == 2
+    optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
+    groups = {id(p): group for group in optimizer.param_groups for p in group['params']}
+    assert len(groups) == sum(1 for _ in model.parameters())
+    for name, parameter in model.named_parameters():
+        group = groups[id(parameter)]
+        free = name.endswith('bias') or parameter.ndim == 1 or 'pos_embed' in name
+        assert group['weight_decay'] == (0 if free else 0.1), name
+        if not name.startswith('backbone.'):
+            assert group['lr'] == 1e-3
+
+
 def shrink(config: Config, data_root: Path, work_dir: Path) -> Config:
     """The same experiment on one small image, from scratch, for one step."""
     config.work_dir = str(work_dir)
@@ -98,6 +125,7 @@ def test_one_real_step_of_the_vitb(tiny_data: Path, tmp_path: Path) -> None:
         'backbone.layers.11.ffn.layers.1.weight',
         'neck.levels.0.1.weight',
         'rpn_head.rpn_cls.weight',
+        'roi_head.bbox_head.shared_convs.0.ln.weight',
         'roi_head.bbox_head.fc_cls.weight',
         'roi_head.mask_head.conv_logits.weight',
     }
