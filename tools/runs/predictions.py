@@ -83,6 +83,8 @@ def part_dataset(config: Config, part: str, data: Path | None = None) -> dict[st
     dataset = loader['dataset']
     while 'ann_file' not in dataset and 'dataset' in dataset:  # RepeatDataset and the like
         dataset = dataset['dataset']
+    if 'ann_file' not in dataset:
+        raise UserError(f'the {part} images of the run are no files; name another --part')
     result = {key: copy.deepcopy(dataset[key]) for key in dataset if key != 'filter_cfg'}
     result.update(test_mode=True, pipeline=get_test_pipeline_cfg(config))
     moved = not Path(result.get('data_root') or '.').is_dir()
