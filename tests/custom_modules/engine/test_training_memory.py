@@ -113,7 +113,7 @@ def test_the_largest_image_of_a_pipeline(steps: list[dict], size: tuple[int, int
 def test_every_config_can_be_counted(path: Path) -> None:
     config = Config.fromfile(path)
     size = largest_image(config.train_dataloader.dataset.pipeline)
-    assert min(size) >= 384
+    assert min(size) >= 288
     memory = training_memory(config.model, size, True, False)
     assert memory.fixed > 0
     assert 0.05 < memory.image < 4
