@@ -6,7 +6,7 @@ fastest step of each counts. The model's RoI heads see as many cells as a real c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -65,7 +65,13 @@ def batch(size: tuple[int, int], images: int, pitch: int = 64) -> dict:
     return dict(inputs=inputs, data_samples=samples)
 
 
-def training_step(name: str, change: dict, data: dict, device: str) -> Way:
+def training_step(
+    name: str,
+    change: dict,
+    data: dict,
+    device: str,
+    after_forward: Callable[[], None] = lambda: None,
+) -> Way:
     """One training step of a config with some settings changed."""
     config = Config.fromfile(ROOT / 'configs' / f'{name}.py')
     config.merge_from_dict(change)
@@ -77,6 +83,7 @@ def training_step(name: str, change: dict, data: dict, device: str) -> Way:
 
     def step() -> None:
         loss, _ = model.parse_losses(model(**model.data_preprocessor(data, True), mode='loss'))
+        after_forward()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -28,14 +28,10 @@ model = dict(
 
 scale = (640, 480)
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadLabelMap'),
+    *_base_.train_pipeline[:2],
     dict(type='RandomResize', scale=scale, ratio_range=(0.8, 1.25), keep_ratio=True),
     dict(type='RandomCropCells', crop_size=(384, 288), recompute_bbox=True),
-    dict(type='FilterAnnotations', min_gt_bbox_wh=(4, 4)),
-    dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']),
-    dict(type='PhotoMetricDistortion', hue_delta=9, contrast_range=(0.7, 1.3)),
-    dict(type='PackDetInputs'),
+    *_base_.train_pipeline[4:],
 ]
 test_pipeline = [
     _base_.test_pipeline[0],

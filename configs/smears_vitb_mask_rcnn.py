@@ -11,10 +11,7 @@ _base_ = 'bccd_vitb_mask_rcnn_2k.py'
 
 train_pipeline = [
     dict(type='RandomCropCells', crop_size=(640, 640), recompute_bbox=True),
-    dict(type='FilterAnnotations', min_gt_bbox_wh=(4, 4)),
-    dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']),
-    dict(type='PhotoMetricDistortion', hue_delta=9, contrast_range=(0.7, 1.3)),
-    dict(type='PackDetInputs'),
+    *_base_.train_pipeline[4:],
 ]
 train_dataloader = dict(
     dataset=dict(_delete_=True, type='SyntheticSmears', size=(640, 704), pipeline=train_pipeline)

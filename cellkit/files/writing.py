@@ -75,6 +75,16 @@ def sha256_of(file: Path) -> str:
     return digest.hexdigest()
 
 
+def sha256_of_code(*files: str) -> str:
+    """SHA-256 of modules' source files; a package's ``__init__.py`` stands for all below it."""
+    digest = hashlib.sha256()
+    for file in map(Path, files):
+        package = file.name == '__init__.py'
+        for source in sorted(file.parent.rglob('*.py')) if package else [file]:
+            digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
 def _finite(value: Any) -> Any:
     """The same with None for what JSON has no number for."""
     if isinstance(value, Mapping):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Any
 
 import numpy as np
 from mmdet.registry import DATASETS
-from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.dataset import Compose
 from torch.utils.data import Dataset
 
-from cellkit.instances import CLASSES
+from cellkit import smears
+from cellkit.files.writing import sha256_of_code
 from cellkit.label_maps import smallest_dtype
-from cellkit.smears import cells, scene
+from cellkit.smears import scene
+from custom_modules.datasets.bccd_dataset import BCCDDataset
 from custom_modules.structures.label_map_masks import LabelMapMasks
 
 
@@ -39,7 +39,7 @@ class SyntheticSmears(Dataset):
             that train faster than the cores draw.
     """
 
-    METAINFO = dict(classes=CLASSES, palette=[(220, 20, 60)])
+    METAINFO = BCCDDataset.METAINFO
 
     def __init__(
         self,
@@ -55,9 +55,7 @@ class SyntheticSmears(Dataset):
         self.metainfo = dict(self.METAINFO)
         self.keep = keep and Path(keep)
         if self.keep:
-            made_from = repr((self.size, self.scale, seed)) + ''.join(
-                inspect.getsource(module) for module in (cells, scene)
-            )
+            made_from = f'{(self.size, self.scale, seed)} {sha256_of_code(smears.__file__)}'
             self.keep /= hashlib.sha256(made_from.encode()).hexdigest()[:16]
             self.keep.mkdir(parents=True, exist_ok=True)
 
@@ -90,10 +88,10 @@ class SyntheticSmears(Dataset):
 
     def _transformed(self, index: int) -> Any:
         image, label_map = self.draw(index)
-        number = int(label_map.max())
+        masks = LabelMapMasks.from_map(label_map)
+        number = len(masks)
         if not number:
             return None
-        masks = LabelMapMasks.from_map(label_map, np.arange(1, number + 1))
         return self.pipeline(
             dict(
                 img=image,
@@ -104,7 +102,7 @@ class SyntheticSmears(Dataset):
                 height=self.size[0],
                 width=self.size[1],
                 gt_masks=masks,
-                gt_bboxes=HorizontalBoxes(masks.get_bboxes().tensor),
+                gt_bboxes=masks.get_bboxes(),
                 gt_bboxes_labels=np.zeros(number, np.int64),
                 gt_ignore_flags=np.zeros(number, bool),
             )

@@ -92,9 +92,12 @@ def next_smaller(choice: Choice, batch: int, memories: Memories) -> Choice | Non
     return next((c for c in in_order(batch, memories) if kept(c, memories) <= limit), None)
 
 
-def smallest(batch: int, memories: Memories) -> Choice:
-    """The choice that takes least."""
-    return min(in_order(batch, memories), key=lambda choice: wanted(choice, memories))
+def smallest(
+    batch: int, memories: Memories, at_once: int | None = None, recompute: bool | None = None
+) -> Choice:
+    """The choice that takes least; see :func:`in_order`."""
+    choices = in_order(batch, memories, at_once, recompute)
+    return min(choices, key=lambda choice: wanted(choice, memories))
 
 
 def batch_a_gpu(batch: int, total: int | None, gpus: int) -> int:

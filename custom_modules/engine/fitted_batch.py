@@ -15,13 +15,13 @@ from custom_modules.engine.batch_choice import (
     Choice,
     Memories,
     choose,
-    in_order,
     in_words,
     next_smaller,
     smallest,
     wanted,
 )
 from custom_modules.engine.training_memory import Memory
+from custom_modules.models.mixed_precision_mask_rcnn import precision_of
 
 OTHERWISE = (
     'end what else runs on the GPU (nvidia-smi tells), or train '
@@ -65,8 +65,7 @@ class FittedBatch:
             recompute = None
         if size is not None:
             size = min(size, batch)
-        asked = Choice(size or batch, bool(recompute))
-        self.choice = asked
+        self.choice = Choice(size or batch, bool(recompute))
         # Both set is an order; without a count there is nothing to choose by.
         if self.memories[False] != UNKNOWN[False] and (size is None or recompute is None):
             found = choose(batch, self.memories, self.gib, size, recompute)
@@ -110,10 +109,9 @@ class FittedBatch:
 
     def _least(self, size: int | None, recompute: bool | None) -> Choice:
         """What takes least within what was asked for, though it may not fit."""
+        least = smallest(self.batch, self.memories, size, recompute)
         if size is not None or recompute is not None:
-            choices = in_order(self.batch, self.memories, size, recompute)
-            return min(choices, key=lambda choice: wanted(choice, self.memories))
-        least = smallest(self.batch, self.memories)
+            return least
         raise SystemExit(
             f'The GPU has {self.gib:.1f} GiB free and this model wants '
             f'{wanted(least, self.memories):.1f}: {OTHERWISE}; to try all the same set '
@@ -125,12 +123,7 @@ def count(config: Config, network: nn.Module) -> Memories:
     """What training keeps; :data:`UNKNOWN` where the model or its pipeline can't be counted."""
     init_default_scope(config.get('default_scope', 'mmdet'))
     try:
-        half = computes_in_half(config, network)
-        size = training_memory.largest_image(config.train_dataloader.dataset.pipeline)
-        return {
-            again: training_memory.training_memory(config.model, size, half, again)
-            for again in (False, True)
-        }
+        return training_memory.memories(config, computes_in_half(config, network))
     except Exception as error:  # a user's own model may be anything, and trains all the same
         print_log(f"Training's memory can't be counted ({error!r}).", 'current', logging.WARNING)
         return UNKNOWN
@@ -141,5 +134,4 @@ def computes_in_half(config: Config, network: nn.Module) -> bool:
     amp = config.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper'  # --amp
     if amp and getattr(network, 'precision', 'auto') == 'auto':
         return True
-    device = next(network.parameters()).device.type
-    return hasattr(network, 'precision_on') and network.precision_on(device) != 'float32'
+    return precision_of(network, next(network.parameters()).device.type) != 'float32'

@@ -30,6 +30,7 @@ from custom_modules.engine.config_check import find_unread_settings
 from custom_modules.engine.fitted_batch import FittedBatch
 from custom_modules.engine.micro_batches import StepInParts
 from custom_modules.engine.peak_memory import peak_memory_gib
+from custom_modules.models.mixed_precision_mask_rcnn import precision_of
 
 # What the log file keeps and the first screen does not need.
 NOT_ON_SCREEN = (
@@ -150,6 +151,11 @@ class StrictRunner(Runner):
             cores_text = f'{cores} core{"s" if cores > 1 else ""}{shared}'
             self.logger.info(f'There are {cores_text}: {"; ".join(lowered)}.')
 
+    @property
+    def _network(self) -> nn.Module:
+        """The model, not wrapped for several processes."""
+        return self.model.module if is_model_wrapper(self.model) else self.model
+
     def build_logger(self, *args: Any, **kwargs: Any) -> logging.Logger:
         """As MMEngine's; long listings go to the log file alone."""
         logger = super().build_logger(*args, **kwargs)
@@ -175,15 +181,13 @@ class StrictRunner(Runner):
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """As MMEngine's; a model that computes in float16 gets the loss scaling that it needs."""
         kind = isinstance(optim_wrapper, dict) and optim_wrapper.get('type', 'OptimWrapper')
-        model = self.model.module if is_model_wrapper(self.model) else self.model
-        precision_on = getattr(model, 'precision_on', lambda device: 'float32')
         if not is_cuda_available():
             if kind == 'AmpOptimWrapper':
                 raise SystemExit(
                     'AmpOptimWrapper (--amp) scales the loss for a GPU, and torch sees none: leave '
-                    f'it out; the model computes in {precision_on("cpu")} here.'
+                    f'it out; the model computes in {precision_of(self._network, "cpu")} here.'
                 )
-        elif kind == 'OptimWrapper' and precision_on('cuda') == 'float16':
+        elif kind == 'OptimWrapper' and precision_of(self._network, 'cuda') == 'float16':
             optim_wrapper = {**optim_wrapper, 'type': 'AmpOptimWrapper'}
         return super().build_optim_wrapper(optim_wrapper)
 
@@ -247,8 +251,7 @@ class StrictRunner(Runner):
         if (batch := batch_a_gpu(loader['batch_size'], total, gpus)) != loader['batch_size']:
             loader['batch_size'] = batch
             self.logger.info(f'{gpus} GPUs take {batch} images each: a batch is {gpus * batch}.')
-        network = self.model.module if is_model_wrapper(self.model) else self.model
-        self._fitted = FittedBatch(self.cfg, network, batch)
+        self._fitted = FittedBatch(self.cfg, self._network, batch)
         if self._fitted.gib is not None or self._fitted.choice.at_once < batch:
             self.logger.info(str(self._fitted))
 

@@ -16,6 +16,7 @@ from unittest import mock
 import torch
 import torch.nn.functional as F
 from mmdet.registry import MODELS
+from mmengine.config import Config
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
@@ -48,6 +49,12 @@ def training_memory(
     """
     one, two = (kept_gib(model, images, size, half, recompute) for images in (1, 2))
     return Memory(2 * one - two, two - one)
+
+
+def memories(config: Config, half: bool) -> dict[bool, Memory]:
+    """What training a config keeps, at its pipeline's largest image, by ``recompute``."""
+    size = largest_image(config.train_dataloader.dataset.pipeline)
+    return {again: training_memory(config.model, size, half, again) for again in (False, True)}
 
 
 def kept_gib(

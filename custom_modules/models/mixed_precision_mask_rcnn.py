@@ -123,6 +123,11 @@ class MixedPrecisionMaskRCNN(MaskRCNN):
             return super().forward(inputs, *args, **kwargs)
 
 
+def precision_of(model: nn.Module, device: str) -> str:
+    """What a model of any kind computes in on a type of device; float32 if it does not say."""
+    return model.precision_on(device) if hasattr(model, 'precision_on') else 'float32'
+
+
 @MODELS.register_module()
 class BFloat16MaskRCNN(MixedPrecisionMaskRCNN):
     """The name and the setting that runs of version 0.1 hold, so that they can still be used."""

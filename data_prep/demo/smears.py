@@ -6,7 +6,6 @@ on real smears, so that a model trained on these images finds cells in real ones
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import partial
 from pathlib import Path
@@ -15,9 +14,10 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
+from cellkit import smears
 from cellkit.errors import UserError
 from cellkit.files.prepared import DEMO_MANIFEST
-from cellkit.smears import cells, scene
+from cellkit.files.writing import sha256_of_code
 from cellkit.smears.scene import LOOKS, REFERENCE_SIZE, draw_smear
 from data_prep.cores import in_processes
 from data_prep.output import replacing
@@ -55,11 +55,9 @@ def write_demo_set(
         if number is not None and number < 1:
             raise UserError(f'--{name} is {number}: it must be at least 1')
     folder = Path(folder)
-    code = hashlib.sha256()
-    for module in (cells.__file__, scene.__file__, __file__):
-        code.update(Path(module).read_bytes())
     made_from = {'train': train, 'test': test, 'seed': seed, 'size': list(size)}
-    text = json.dumps({**made_from, 'code': code.hexdigest()[:16]}, indent=1) + '\n'
+    made_from['code'] = sha256_of_code(smears.__file__, __file__)[:16]
+    text = json.dumps(made_from, indent=1) + '\n'
     manifest = folder / DEMO_MANIFEST
     if manifest.is_file() and manifest.read_bytes() == text.encode():
         return folder

@@ -13,6 +13,7 @@ from cellkit.files.writing import (
     csv_text,
     read_object,
     sha256_of,
+    sha256_of_code,
     write_between_marks,
     write_json,
     write_whole,
@@ -84,3 +85,18 @@ def test_what_is_no_object_reads_as_an_empty_one(tmp_path: Path, text: str) -> N
     assert read_object(file) == {}
     write_json(file, {'a': 1})
     assert read_object(file) == {'a': 1}
+
+
+def test_code_is_told_apart_wherever_it_changes(tmp_path: Path) -> None:
+    package = tmp_path / 'package'
+    for name in ('__init__.py', 'one.py', 'below/two.py'):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(name)
+    alone, whole = str(package / 'one.py'), str(package / '__init__.py')
+    before = sha256_of_code(alone), sha256_of_code(whole), sha256_of_code(whole, alone)
+    assert len(set(before)) == 3
+    (package / 'notes.txt').write_text('no code')
+    assert sha256_of_code(whole) == before[1]
+    (package / 'below/two.py').write_text('other')
+    assert sha256_of_code(alone) == before[0]
+    assert sha256_of_code(whole) != before[1]
