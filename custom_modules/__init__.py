@@ -12,6 +12,7 @@ with quiet():  # they tell of optional packages that are not used here
     import mmdet.evaluation  # noqa: F401
 
 from custom_modules.datasets.bccd_dataset import BCCDDataset
+from custom_modules.datasets.synthetic_smears import SyntheticSmears
 from custom_modules.datasets.transforms.label_map_transforms import LabelMapAlbu, LabelMapCopyPaste
 from custom_modules.datasets.transforms.loading import LoadLabelMap
 from custom_modules.datasets.transforms.random_crop_cells import RandomCropCells
@@ -53,6 +54,7 @@ __all__ = [
     'StainJitter',
     'StainNormalize',
     'StrictRunner',
+    'SyntheticSmears',
     'ValidationLossHook',
     'WindowedViT',
 ]

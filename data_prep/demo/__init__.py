@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-__all__ = ['DEMO_SET', 'demo_smear', 'write_demo_set']
+__all__ = ['DEMO_SET', 'write_demo_set']
 
 DEMO_SET = Path('data/demo_smears')
 """Where the set goes by default."""

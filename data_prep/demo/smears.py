@@ -15,10 +15,12 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
+import cellkit.smears
 from cellkit.errors import UserError
 from cellkit.files.prepared import DEMO_MANIFEST
+from cellkit.smears.looks import LOOKS, REFERENCE_SIZE
+from cellkit.smears.smear import draw_smear
 from data_prep.cores import in_processes
-from data_prep.demo.scene import LOOKS, REFERENCE_SIZE, demo_smear
 from data_prep.output import replacing
 
 JPG_EVERY = 11  # as in the real set, where 120 of 1328 images are .jpg
@@ -55,8 +57,9 @@ def write_demo_set(
             raise UserError(f'--{name} is {number}: it must be at least 1')
     folder = Path(folder)
     code = hashlib.sha256()
-    for module in ('cells.py', 'scene.py', 'smears.py'):
-        code.update(Path(__file__).with_name(module).read_bytes())
+    drawing = sorted(Path(cellkit.smears.__file__).parent.glob('*.py'))
+    for module in (*drawing, Path(__file__)):
+        code.update(module.read_bytes())
     made_from = {'train': train, 'test': test, 'seed': seed, 'size': list(size)}
     text = json.dumps({**made_from, 'code': code.hexdigest()[:16]}, indent=1) + '\n'
     manifest = folder / DEMO_MANIFEST
@@ -79,7 +82,7 @@ def _write_pair(folder: Path, seed: int, size: tuple[int, int], job: tuple[str, 
     if index % JPG_EVERY == JPG_EVERY // 2:
         suffix, options = '.jpg', [cv2.IMWRITE_JPEG_QUALITY, 92]
         size = (round(size[0] * JPG_ENLARGED[0]), round(size[1] * JPG_ENLARGED[1]))
-    image, label = demo_smear(rng, size, look=look)
+    image, label = draw_smear(rng, size, look=look)
     mask = np.repeat((label > 0).astype(np.uint8)[..., None] * 255, 3, axis=2)
     stem = f'demo_{part}_{index:04d}'
     _write(folder / part / 'original' / (stem + suffix), image[..., ::-1], options)

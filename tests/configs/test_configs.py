@@ -48,8 +48,10 @@ def test_dense_images_fit(path: Path) -> None:
 def test_test_images_stay_out_of_training_and_selection(path: Path) -> None:
     config = Config.fromfile(path)
     loaders = [config.train_dataloader, config.val_dataloader, config.test_dataloader]
-    files = [loader.dataset.ann_file for loader in loaders]
-    assert files == [f'annotations/{part}.json' for part in ('train', 'val', 'test')]
+    files = [loader.dataset.get('ann_file') for loader in loaders]
+    drawn = config.train_dataloader.dataset.type == 'SyntheticSmears'  # reads no file at all
+    assert files[0] == (None if drawn else 'annotations/train.json')
+    assert files[1:] == ['annotations/val.json', 'annotations/test.json']
     assert all(metric.ann_file.endswith('val.json') for metric in config.val_evaluator)
     assert all(metric.ann_file.endswith('test.json') for metric in config.test_evaluator)
 
@@ -103,3 +105,25 @@ def test_one_real_step_of_the_vitb(tiny_data: Path, tmp_path: Path) -> None:
     scales = {group['lr_scale'] for group in runner.optim_wrapper.optimizer.param_groups}
     assert [min(scales), max(scales)] == pytest.approx([0.7**13, 1])
     assert len(runner.optim_wrapper.optimizer.param_groups) <= 2 * 14
+
+
+@pytest.mark.slow
+def test_drawn_smears_train_a_step_and_validate(tiny_data: Path, tmp_path: Path) -> None:
+    config = Config.fromfile(ROOT / 'configs/box_hybrid_mask_rcnn.py')
+    init_default_scope('mmdet')
+    config.work_dir = str(tmp_path)
+    config.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    config.val_dataloader.update(num_workers=0, persistent_workers=False)
+    config.val_dataloader.dataset.update(data_root=str(tiny_data), indices=1)
+    for evaluator in config.val_evaluator:
+        evaluator.ann_file = str(tiny_data / 'annotations/val.json')
+    config.train_cfg.update(max_iters=1, val_interval=1)
+    config.default_hooks.checkpoint.interval = 1
+    config.visualizer.vis_backends = []
+    runner = RUNNERS.build(config)
+    before = {name: value.clone() for name, value in runner.model.named_parameters()}
+    runner.train()
+    assert runner.iter == 1
+    moved = {name for name, new in runner.model.named_parameters() if not new.equal(before[name])}
+    assert {'rpn_head.rpn_cls.weight', 'roi_head.mask_head.conv_logits.weight'} <= moved
+    assert any(key.endswith('segm_mAP') for key in runner.message_hub.log_scalars)

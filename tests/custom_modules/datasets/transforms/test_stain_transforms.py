@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader, Dataset
 import custom_modules.datasets.transforms.stain_transforms  # noqa: F401 - registers
 from cellkit.errors import UserError
 from cellkit.files.prepared import STAIN_REFERENCE
+from cellkit.smears.smear import draw_smear
 from cellkit.stain import METHODS, StainNormalizer
 from cellkit.stain.jitter import jitter
-from data_prep.demo.scene import demo_smear
 from data_prep.stain_reference import write_stain_reference
 
 ROOT = Path(__file__).parents[4]
@@ -39,7 +39,7 @@ def data_root(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope='module')
 def image() -> np.ndarray:
     """A synthetic smear, BGR."""
-    smear, _ = demo_smear(np.random.default_rng(3), (240, 320))
+    smear, _ = draw_smear(np.random.default_rng(3), (240, 320))
     return np.ascontiguousarray(smear[..., ::-1])
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellkit.instances import MIN_AREA, label_instances
-from data_prep.demo.cells import Patch
-from data_prep.demo.scene import LOOKS, _Canvas, _merge_hidden, demo_smear
+from cellkit.smears.looks import LOOKS, WILD
+from cellkit.smears.smear import draw_smear
 
 SMALL = (300, 400)  # a quarter of the real width: cells about 25 px across
 
@@ -34,7 +34,7 @@ def _statistics(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
 
 def test_same_state_same_smear_other_state_other_smear():
     first, second, third = (
-        demo_smear(np.random.default_rng(seed), SMALL, cells=12) for seed in (5, 5, 6)
+        draw_smear(np.random.default_rng(seed), SMALL, cells=12) for seed in (5, 5, 6)
     )
     assert np.array_equal(first[0], second[0])
     assert np.array_equal(first[1], second[1])
@@ -47,7 +47,7 @@ def test_threads_change_nothing():
         pictures = []
         for threads in (1, 4):
             cv2.setNumThreads(threads)
-            pictures.append(demo_smear(np.random.default_rng(3), SMALL, look='thick')[0])
+            pictures.append(draw_smear(np.random.default_rng(3), SMALL, look='thick')[0])
     finally:
         cv2.setNumThreads(before)
     assert np.array_equal(*pictures)
@@ -61,7 +61,7 @@ def test_threads_change_nothing():
     cells=st.integers(0, 40),
 )
 def test_types_and_numbering(seed, height, width, cells):
-    image, label = demo_smear(np.random.default_rng(seed), (height, width), cells)
+    image, label = draw_smear(np.random.default_rng(seed), (height, width), cells)
     assert image.shape == (height, width, 3)
     assert image.dtype == np.uint8
     assert label.shape == (height, width)
@@ -74,7 +74,7 @@ def test_types_and_numbering(seed, height, width, cells):
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), cells=st.integers(5, 60))
 def test_the_instance_rule_gives_back_every_cell_where_all_are_parted(seed, cells):
-    _, label = demo_smear(np.random.default_rng(seed), SMALL, cells, joined=0.0)
+    _, label = draw_smear(np.random.default_rng(seed), SMALL, cells, joined=0.0)
     found, specks = label_instances(label > 0)
     assert not specks
     pairs = np.unique(np.stack([label.ravel(), found.ravel()]), axis=1)
@@ -84,33 +84,57 @@ def test_the_instance_rule_gives_back_every_cell_where_all_are_parted(seed, cell
 def test_by_default_few_cells_touch():
     drawn = found = 0
     for index, look in enumerate(sorted(LOOKS)):
-        _, label = demo_smear(np.random.default_rng([1, index]), SMALL, 50, look)
+        _, label = draw_smear(np.random.default_rng([1, index]), SMALL, 50, look)
         drawn += label.max()
         found += label_instances(label > 0)[0].max()
     assert 0.94 * drawn <= found < drawn
 
 
 def test_joined_cells_stay_together():
-    _, label = demo_smear(np.random.default_rng(0), SMALL, 60, 'slate', joined=1.0)
+    _, label = draw_smear(np.random.default_rng(0), SMALL, 60, 'slate', joined=1.0)
     assert label_instances(label > 0)[0].max() < 0.8 * label.max()
 
 
 def test_an_empty_field_has_no_cell():
-    _, label = demo_smear(np.random.default_rng(0), SMALL, cells=0, look='thick')
+    _, label = draw_smear(np.random.default_rng(0), SMALL, cells=0, look='thick')
     assert not label.any()  # platelets, debris and clouds are no cells
 
 
 def test_unknown_look_is_an_error():
     with pytest.raises(KeyError):
-        demo_smear(np.random.default_rng(0), SMALL, look='neon')
+        draw_smear(np.random.default_rng(0), SMALL, look='neon')
 
 
 def test_cells_grow_with_the_picture():
     sizes = []
     for size in (SMALL, (600, 800)):
-        _, label = demo_smear(np.random.default_rng(2), size, 15, 'grey_green')
+        _, label = draw_smear(np.random.default_rng(2), size, 15, 'grey_green')
         sizes.append(np.median(np.bincount(label.ravel())[1:]))
     assert sizes[1] / sizes[0] == pytest.approx(4, rel=0.1)
+
+
+def test_a_field_shows_part_of_a_slide_at_the_given_scale():
+    areas, counts = {}, {}
+    for scale in (0.4, 0.8):
+        fields = [
+            draw_smear(np.random.default_rng([4, k]), SMALL, look='lilac', scale=scale)[1]
+            for k in range(12)
+        ]
+        cells = np.concatenate([np.bincount(label.ravel())[1:] for label in fields])
+        areas[scale], counts[scale] = np.median(cells), len(cells) / 12
+    assert areas[0.8] / areas[0.4] == pytest.approx(4, rel=0.15)
+    assert counts[0.4] / counts[0.8] == pytest.approx(4, rel=0.5)
+    assert 75 / 6 < counts[0.4] < 75 / 2.5  # 50 to 100 cells lie in an area four times as large
+
+
+def test_cells_at_large_are_of_the_same_size_and_number():
+    labels = [
+        draw_smear(np.random.default_rng([8, k]), (192, 256), look=WILD, scale=0.32)[1]
+        for k in range(40)
+    ]
+    areas = np.concatenate([np.bincount(label.ravel())[1:] for label in labels]) / 0.32**2
+    assert 5500 < np.median(areas) < 11000
+    assert 3 < np.mean([label.max() for label in labels]) < 40
 
 
 @pytest.mark.parametrize('look', sorted(LOOKS))
@@ -118,7 +142,7 @@ def test_every_look_shows_dark_cells_of_the_real_size(look):
     measured = [
         _statistics(image, label > 0)
         for image, label in (
-            demo_smear(np.random.default_rng([7, k]), SMALL, look=look) for k in (0, 1)
+            draw_smear(np.random.default_rng([7, k]), SMALL, look=look) for k in (0, 1)
         )
     ]
     for values in measured:
@@ -127,52 +151,6 @@ def test_every_look_shows_dark_cells_of_the_real_size(look):
         assert 4500 < values['area'] < 13000
         assert 10 <= values['cells'] <= 190
         assert 0.06 < values['coverage'] < 0.65
-
-
-def _disc(centre: tuple[int, int], radius: int) -> Patch:
-    reach = radius + 2
-    yy, xx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    depth = radius - np.hypot(yy, xx)
-    density = (depth > 0)[..., None] * np.ones(3)
-    return Patch(centre[0] - reach, centre[1] - reach, xx, yy, depth, density)
-
-
-def test_a_mostly_hidden_cell_is_one_with_the_other():
-    canvas = _Canvas((100, 200))
-    canvas.add_cell(_disc((50, 50), 20))
-    canvas.add_cell(_disc((50, 54), 19))  # nearly on top
-    canvas.add_cell(_disc((50, 85), 20))  # overlaps the second a little
-    label = _merge_hidden(canvas)
-    assert len(np.unique(label)) == 3
-    assert label[50, 40] == label[50, 68] != label[50, 90]
-
-
-def test_overlapping_cells_meet_in_the_middle_and_darken_each_other():
-    canvas = _Canvas((100, 200))
-    canvas.add_cell(_disc((50, 60), 20))
-    canvas.add_cell(_disc((50, 90), 20))
-    assert canvas.label[50, 74] == 1
-    assert canvas.label[50, 76] == 2
-    assert canvas.density[50, 75, 0] == 2
-
-
-def test_a_sliver_at_the_border_is_drawn_but_not_labelled():
-    canvas = _Canvas((100, 200))
-    canvas.add_cell(_disc((-15, 100), 20))
-    assert canvas.density.any()
-    assert not canvas.label.any()
-    canvas.add_cell(_disc((0, 30), 20))
-    assert canvas.label.any()
-
-
-@pytest.mark.parametrize('centre', [(-60, 100), (160, 100), (50, -60), (50, 260)])
-def test_what_lies_beside_the_canvas_changes_nothing(centre):
-    canvas = _Canvas((100, 200))
-    canvas.add_cell(_disc(centre, 20))
-    canvas.add(_disc(centre, 20))
-    assert not canvas.density.any()
-    assert not canvas.label.any()
-    assert not canvas.areas
 
 
 # Quartiles over 60 real smears (one value an image; CIE L*a*b*; area in px at 1600x1200).
@@ -190,7 +168,7 @@ REAL_QUARTILES = {
 def test_medians_lie_within_the_real_quartiles():
     demo = []
     for index, look in enumerate(sorted(LOOKS)):
-        image, label = demo_smear(np.random.default_rng([9, index]), (600, 800), look=look)
+        image, label = draw_smear(np.random.default_rng([9, index]), (600, 800), look=look)
         demo.append(_statistics(image, label > 0))
     for key, (low, high) in REAL_QUARTILES.items():
         median = np.median([values[key] for values in demo])

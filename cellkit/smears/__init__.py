@@ -1,0 +1,1 @@
+"""Draws synthetic blood smears and their label maps: arrays out, no file."""
