@@ -31,12 +31,16 @@ class Edge:
         bevel: Width of the rim over which a cell grows to its full thickness.
         glow: Optical density that the bright line just outside lacks; negative for a dark line.
         mask: Where the mask ends: signed distance to the outline, negative outside.
+        opaque: Share of the density beneath that a cell hides, 0 (cells darken each other) to 1.
+        gap: The same for a line just outside, where cells that press each other stay apart.
     """
 
     soft: float = 1.0
     bevel: float = 6.0
     glow: float = 0.0
     mask: float = 0.0
+    opaque: float = 0.0
+    gap: float = 0.0
 
 
 @dataclass
@@ -52,6 +56,7 @@ class Patch:
         density: (3, h, w) optical density (natural logarithm, RGB order); None until it is drawn.
         axes: (2, 2) window pixels (y, x) a unit of `along` and one of `across` are long.
         middle: (y, x) of the thing's centre, in pixels of the window.
+        hides: (h, w) share of the density beneath that it hides; None if it hides nothing.
     """
 
     y: int
@@ -62,6 +67,7 @@ class Patch:
     density: np.ndarray | None = None
     axes: np.ndarray | None = None
     middle: tuple[float, float] = (0.0, 0.0)
+    hides: np.ndarray | None = None
 
 
 def _bump(at: float, width: float, power: float = 2.0) -> np.ndarray:
@@ -209,11 +215,12 @@ def _body(rng: Generator, patch: Patch, kind: str, pallor: float, bevel: float) 
     dent = np.exp(-(square if kind == 'burr' else square**steep))
     if kind == 'burr':
         body *= 1 - np.float32(0.5) * pallor * dent
-        bumps = _scatter(rng, int(rng.integers(8, 22)), 0.85, (0.08, 0.16), (0.1, 0.6))
-        gaps = _scatter(rng, int(rng.integers(3, 12)), 0.65, (0.06, 0.16), (0.3, 0.9))
+        bumps = _scatter(rng, int(rng.integers(8, 26)), 0.9, (0.07, 0.2), (0.15, 0.8))
+        gaps = _scatter(rng, int(rng.integers(2, 9)), 0.7, (0.08, 0.25), (0.2, 0.9))
         gaps[:, 3] *= -pallor
-        body = body * np.float32(0.85) + _spots(patch, np.concatenate([bumps, gaps]))
-        np.clip(body, 0.15, 1.5, out=body)
+        body = body * np.float32(rng.uniform(0.7, 1.0))
+        body += _spots(patch, np.concatenate([bumps, gaps]))
+        np.clip(body, 0.15, 1.7, out=body)
     elif kind == 'bowl':  # a cup seen aslant: a pale crescent beside a dark one
         shift = np.float32(rng.uniform(0.15, 0.35))
         beside = np.exp(-((square + 2 * shift * px / wide**2 + (shift / wide) ** 2) ** steep))
@@ -224,9 +231,11 @@ def _body(rng: Generator, patch: Patch, kind: str, pallor: float, bevel: float) 
     if kind == 'target':
         body += np.float32(0.45) * pallor * np.exp(-(patch.along**2 + patch.across**2) / 0.03)
     if kind == 'fold':
-        crease = np.exp(-(((px + np.float32(0.3) * py**2) / np.float32(0.08)) ** 2))
-        body = body * (1 - np.float32(0.5) * crease) + np.float32(0.25) * (px > 0)
-    lean = rng.normal(0.0, 0.13, 2).astype(np.float32)
+        away = px + np.float32(rng.uniform(-0.5, 0.5)) * py**2
+        crease = np.exp(-((away * np.float32(1 / rng.uniform(0.07, 0.2))) ** 2))
+        body *= 1 - np.float32(rng.uniform(-0.3, 0.6)) * crease
+        body += np.float32(rng.uniform(0.0, 0.3)) * coverage(away, 0.1)
+    lean = rng.normal(0.0, 0.17, 2).astype(np.float32)
     return body * (1 + lean[0] * patch.along + lean[1] * patch.across)
 
 
@@ -275,10 +284,16 @@ def red_cell(
         body -= np.float32(edge.glow / stain.max()) * np.exp(
             -((patch.depth * np.float32(1 / edge.soft) + np.float32(2.5)) ** 2) / 4
         )
+    hides = np.float32(edge.opaque) * cover if edge.opaque else None
+    if edge.gap:
+        away = patch.depth * np.float32(0.7 / edge.soft) + np.float32(1.6)
+        line = np.float32(edge.gap) * np.exp(-(away * away))
+        hides = line if hides is None else np.maximum(hides, line)
     density = _tinted(body, stain)
     if parasite:
         density += cover * _parasite(rng, patch, parasite)
-    return replace(patch, depth=patch.depth - np.float32(edge.mask), density=density)
+    depth = patch.depth - np.float32(edge.mask)
+    return replace(patch, depth=depth, density=density, hides=hides)
 
 
 def _parasite(rng: Generator, patch: Patch, stage: str) -> np.ndarray:
@@ -329,10 +344,11 @@ def white_cell(
 
 def platelet(rng: Generator, centre: tuple[float, float], radius: float) -> Patch:
     """A platelet: a small granular pink to violet body. It is not a cell in the masks."""
-    patch = _window(rng, centre, radius, 'disc', 0.18, 1 + 0.6 * rng.random())
+    kind = 'torn' if rng.random() < 0.5 else 'disc'
+    patch = _window(rng, centre, radius, kind, 0.18, 1 + 0.6 * rng.random())
     grains = _spots(patch, _scatter(rng, 12, 0.7, (0.12, 0.28), (0.2, 0.6)))
     cover = coverage(patch.depth, max(0.1 * radius, 1.0))
-    colour = (_PINK + (_PURPLE - _PINK) * np.float32(rng.random())) * rng.uniform(0.6, 1.0)
+    colour = (_PINK + (_PURPLE - _PINK) * np.float32(rng.random())) * rng.uniform(0.6, 1.3)
     density = _tinted(cover * (np.float32(0.35) + grains), colour)
     return replace(patch, density=density)
 

@@ -68,7 +68,7 @@ def photograph(
     """
     shape = density.shape[1:]
     texture = noise(rng, shape, rng.uniform(0.8, 1.8) * max(scale, 0.5))
-    density *= 1 + np.float32(rng.uniform(0.01, 0.09)) * texture
+    density *= 1 + np.float32(rng.uniform(0.05, 0.14)) * texture
     np.negative(density, out=density)
     light = np.exp(density, out=density)
     vignette = np.float32(rng.uniform(*look.vignette) / 2)
@@ -81,7 +81,8 @@ def photograph(
     sharpening = rng.uniform(0.0, 0.35) if rng.random() < 0.85 else rng.uniform(0.35, 1.0)
     strength, fine = rng.uniform(*look.grain), rng.uniform(0.4, 0.9)
     grain = np.float32(0.75 * strength) * noise(rng, shape, fine)
-    grain += np.float32(0.4 * strength) * noise(rng, shape, 3 * fine)
+    mottle = rng.uniform(0.4, 1.3) * strength
+    grain += np.float32(mottle) * noise(rng, shape, rng.uniform(1.0, 2.5))
     coloured = rng.uniform(0.2, 0.5) * strength
     planes = []
     for plane, colour, shift in zip(light, background, (fringe, 0.0, -fringe), strict=True):
@@ -96,7 +97,7 @@ def photograph(
         plane += grain
         plane += np.float32(coloured) * noise(rng, shape, 1.4 * fine)
         planes.append(cv2.convertScaleAbs(np.maximum(plane, 0, out=plane)))
-    if rng.random() < 0.15:  # some microscopes keep JPEG files
+    if rng.random() < 0.12:  # some microscopes keep JPEG files
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(55, 96))]
         file = cv2.imencode('.jpg', cv2.merge(planes[::-1]), quality)[1]
         planes = cv2.split(cv2.imdecode(file, cv2.IMREAD_COLOR))[::-1]

@@ -64,7 +64,10 @@ class Canvas:
         depth = patch.depth[inner]
         covered = depth > 0
         visible = int(np.count_nonzero(covered))
-        self.density[(slice(None), *outer)] += patch.density[(slice(None), *inner)]
+        beneath = self.density[(slice(None), *outer)]
+        if patch.hides is not None:
+            beneath *= 1 - patch.hides[inner]
+        beneath += patch.density[(slice(None), *inner)]
         if visible < VISIBLE * np.count_nonzero(patch.depth > 0) or not visible:
             return
         number = len(self._areas) + 1

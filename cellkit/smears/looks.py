@@ -32,6 +32,7 @@ class Look:
         glow: Optical density that the bright line around the cells lacks; below 0 a dark line.
         mask_edge: How far the mask reaches beyond the line where the light has fallen half-way
             from the background's to the cell's, px.
+        opaque: Share of the density beneath that a cell hides: 0 where cells darken each other.
         halo: Share of the density that is spread widely: light from layers out of focus.
         blur: Defocus as the sigma of a Gaussian, px.
         unfocused: Share of cells out of focus.
@@ -53,6 +54,7 @@ class Look:
     bevel: tuple[float, float] = (8.0, 16.0)
     glow: tuple[float, float] = (-0.05, 0.06)
     mask_edge: tuple[float, float] = (0.7, 2.2)
+    opaque: tuple[float, float] = (0.0, 0.6)
     halo: tuple[float, float] = (0.0, 0.05)
     blur: tuple[float, float] = (1.1, 2.1)
     unfocused: float = 0.03
@@ -81,7 +83,8 @@ LOOKS: dict[str, Look] = {
         area=(8800, 10500),
         pallor=(0.0, 0.2),
         overlap=(0.02, 0.35),
-        mask_edge=(2.6, 4.0),
+        mask_edge=(3.2, 4.8),
+        opaque=(0.5, 1.0),
         halo=(0.04, 0.2),
     ),
     'blue_burr': Look(
@@ -101,7 +104,8 @@ LOOKS: dict[str, Look] = {
         blur=(0.9, 1.6),
         clouds=(0, 1),
         overlap=(0.1, 0.5),
-        mask_edge=(0.8, 2.2),
+        mask_edge=(1.2, 2.6),
+        opaque=(0, 0.5),
         halo=(0.0, 0.04),
     ),
     'grey_green': Look(
@@ -123,7 +127,8 @@ LOOKS: dict[str, Look] = {
         grain=(2.4, 3.6),
         scale_bar=0.6,
         overlap=(0.05, 0.45),
-        mask_edge=(0.3, 1.3),
+        mask_edge=(0.2, 1.3),
+        opaque=(0, 0.5),
         halo=(0.0, 0.03),
     ),
     'indigo': Look(
@@ -134,7 +139,8 @@ LOOKS: dict[str, Look] = {
         area=(9000, 10500),
         pallor=(0.1, 0.7),
         overlap=(0.05, 0.35),
-        mask_edge=(2.3, 3.6),
+        mask_edge=(2.7, 4.0),
+        opaque=(0.3, 0.9),
         halo=(0.02, 0.1),
     ),
     'lilac': Look(
@@ -153,7 +159,8 @@ LOOKS: dict[str, Look] = {
         area=(8500, 10000),
         pallor=(0.35, 0.85),
         overlap=(0.1, 0.5),
-        mask_edge=(0.9, 1.9),
+        mask_edge=(1.3, 2.3),
+        opaque=(0.0, 0.6),
         halo=(0, 0.04),
     ),
     'maroon': Look(
@@ -174,7 +181,8 @@ LOOKS: dict[str, Look] = {
         bevel=(11.0, 18.0),
         blur=(1.5, 2.4),
         overlap=(0.35, 0.65),
-        mask_edge=(2.2, 3.1),
+        mask_edge=(2.6, 3.5),
+        opaque=(0, 0.25),
         halo=(0.0, 0.04),
     ),
     'white_violet': Look(
@@ -195,7 +203,8 @@ LOOKS: dict[str, Look] = {
         grain=(0.8, 1.8),
         vignette=(0.0, 0.02),
         overlap=(0.1, 0.55),
-        mask_edge=(0.3, 1.7),
+        mask_edge=(0.7, 2.1),
+        opaque=(0, 0.5),
         halo=(0, 0.0),
     ),
     'slate': Look(
@@ -217,7 +226,8 @@ LOOKS: dict[str, Look] = {
         clumping=(0.5, 0.9),
         glow=(-0.05, 0.12),
         overlap=(0.15, 0.5),
-        mask_edge=(1.0, 2.1),
+        mask_edge=(1.4, 2.5),
+        opaque=(0.5, 1.0),
         halo=(0.0, 0.06),
     ),
     'thick': Look(
@@ -233,8 +243,9 @@ LOOKS: dict[str, Look] = {
         unfocused=0.25,
         clouds=(6, 14),
         overlap=(0.2, 0.55),
-        mask_edge=(0.0, 2.8),
-        halo=(0.1, 0.35),
+        mask_edge=(0.4, 3.2),
+        opaque=(0.1, 0.6),
+        halo=(0.2, 0.7),
     ),
     'dim': Look(
         background=(61, -1.3, 2.8),
@@ -247,7 +258,8 @@ LOOKS: dict[str, Look] = {
         grain=(0.7, 1.2),
         vignette=(0.1, 0.25),
         overlap=(0.0, 0.3),
-        mask_edge=(-1.4, 1.8),
+        mask_edge=(-1.0, 2.2),
+        opaque=(0.4, 1.0),
         halo=(0, 0.03),
     ),
 }
@@ -298,11 +310,12 @@ def _wild(rng: Generator) -> Look:
         clumping=(0.1, 0.9),
         bevel=(4.0, 20.0),
         glow=(-0.15, 0.15),
-        mask_edge=(0.3, 2.7),
-        halo=(0.0, 0.15) if rng.random() < 0.4 else (0.0, 0.02),
+        mask_edge=(0.6, 3.2),
+        opaque=(0.0, 1.0),
+        halo=(0.0, 0.3) if rng.random() < 0.4 else (0.0, 0.02),
         blur=(0.6, 3.0),
         unfocused=rng.uniform(0.0, 0.12),
-        clouds=(0, 8) if rng.random() < 0.25 else (0, 0),
+        clouds=(0, 12) if rng.random() < 0.35 else (0, 0),
         dirt=(0, 120),
         grain=(0.3, 4.5),
         vignette=(0.0, 0.3),

@@ -68,6 +68,8 @@ def draw_smear(
         cells = min(max(cells, 1), round(200 * share))
     background = rgb_of(slide.background)
     stain = np.log(background / np.minimum(rgb_of(slide.cell), 0.95 * background))
+    if slide.background[0] > 98:  # overexposed: the sensor is full even where the slide is dirty
+        background = background * rng.uniform(1.0, 1.08)
     canvas = Canvas(size)
     _draw_dirt(rng, canvas, slide, stain, scale, share)
     _draw_cells(rng, canvas, slide, stain, cells, scale)
@@ -141,33 +143,39 @@ def _draw_cells(
     kinds = rng.choice(len(names), count, p=shares / shares.sum())
     pallor = rng.uniform(*look.pallor)
     soft = rng.uniform(0.7, 1.6) * max(scale, 0.5)
+    opaque = rng.uniform(*look.opaque)
+    gap = rng.uniform(0.0, 1.2 * opaque) * (rng.random() < 0.8)
     sharp = Edge(soft, rng.uniform(*look.bevel) * scale, rng.uniform(*look.glow))
+    sharp = replace(sharp, opaque=opaque, gap=min(gap, 0.9))
     stain = stain / (0.95 - 0.33 * pallor)  # so that a cell's typical colour is the look's
     beyond, blur = rng.uniform(*look.mask_edge) * scale, np.mean(look.blur) * scale
     sharp = replace(sharp, mask=_mask_end(sharp, stain, blur, beyond))
     sick, white, pale_share = rng.uniform(0.0, 0.07), rng.uniform(0.0, 0.008), rng.uniform(0, 0.06)
     spread = rng.uniform(0.08, 0.24)
-    on_top = rng.random() < 0.65
+    on_top = rng.random() < 0.5 + 0.5 * opaque
+    tinge = rng.uniform(0.005, 0.03)
     wind = rng.uniform(0, 2 * np.pi)  # tails of one smear point one way
     for centre, radius, kind in zip(centres, radii, kinds, strict=True):
         edge = sharp
         if rng.random() < look.unfocused:
-            edge = Edge(rng.uniform(3, 11) * scale, sharp.bevel)
+            edge = Edge(rng.uniform(3, 11) * scale, sharp.bevel, opaque=opaque)
             edge = replace(edge, mask=_mask_end(edge, stain, blur, beyond))
         fate = rng.random()
         if fate < white:
-            canvas.add_cell(white_cell(rng, centre, radius * rng.uniform(1.1, 1.8), edge), on_top)
+            canvas.add_cell(white_cell(rng, centre, radius * rng.uniform(1.0, 1.6), edge), on_top)
             continue
         parasite = _STAGES[int(rng.integers(len(_STAGES)))] if fate > 1 - sick else None
         if parasite not in (None, 'ring'):
             radius *= rng.uniform(1.0, 1.25)
-        amount = np.exp(rng.normal(0.0, spread)) * (1 + rng.normal(0.0, 0.04, 3))
+        amount = np.exp(rng.normal(0.0, spread)) * (1 + rng.normal(0.0, tinge, 3))
         if rng.random() < pale_share:
             amount *= rng.uniform(0.3, 0.65)
         shape = names[kind]
+        if shape == 'burr':  # shrunk, so thicker
+            radius, amount = radius * rng.uniform(0.85, 1.0), amount * rng.uniform(1.0, 1.3)
         if parasite:
             shape = 'amoeba' if parasite != 'ring' and rng.random() < 0.4 else 'disc'
-        pale = float(np.clip(pallor + rng.normal(0.0, 0.15), 0.0, 0.97))
+        pale = float(np.clip(pallor + rng.normal(0.06, 0.18), 0.0, 0.97))
         turn = wind + rng.normal(0.0, 0.5) if rng.random() < 0.7 else None
         cell = red_cell(rng, centre, radius, shape, stain * amount, pale, edge, parasite, turn)
         canvas.add_cell(cell, on_top)
@@ -183,16 +191,24 @@ def _draw_dirt(
         return float(rng.uniform(0, shape[0])), float(rng.uniform(0, shape[1]))
 
     for _ in range(rng.poisson(3 * share)):
-        canvas.add(platelet(rng, anywhere(), rng.uniform(8, 22) * scale))
+        canvas.add(platelet(rng, anywhere(), rng.uniform(6, 28) * scale))
     strength = rng.uniform(0.1, 0.6)
     for _ in range(rng.poisson(rng.uniform(*look.dirt) * share)):
         radius = max(rng.lognormal(0.8, 0.6) * scale, 0.8)
         canvas.add(debris(rng, anywhere(), radius, stain), strength)
+    if rng.random() < 0.3 * max(share, 0.5):  # crumbs in a heap, as stain that fell out
+        heap, spread = np.array(anywhere()), rng.uniform(8, 40) * scale
+        dye = np.array([0.75, 1.55, 0.55]) * rng.uniform(0.3, 1.6)
+        dye = stain * rng.uniform(0.3, 1.5) if rng.random() < 0.4 else dye
+        for at in heap + rng.normal(0.0, spread, (int(rng.integers(4, 25)), 2)):
+            radius = max(rng.lognormal(1.5, 0.6) * scale, 0.8)
+            canvas.add(debris(rng, tuple(at), radius, dye), rng.uniform(0.2, 1.0))
     for _ in range(rng.poisson(1.0 * share)):
         radius = rng.uniform(10, 40) * scale
         canvas.add(debris(rng, anywhere(), radius, stain), rng.uniform(0.1, 0.9))
-    if rng.random() < 0.25:
-        for _ in range(rng.poisson(6 * share)):
+    crowded = look.clouds[1] > 1
+    if rng.random() < (0.7 if crowded else 0.25):
+        for _ in range(rng.poisson((20 if crowded else 6) * share)):
             radius = rng.uniform(40, 90) * scale
             ghost = red_cell(rng, anywhere(), radius, 'amoeba', stain, 0.9)
             canvas.add(ghost, rng.uniform(0.02, 0.09))
@@ -210,16 +226,21 @@ def _draw_clouds(
     small = (height // _COARSE + 2, width // _COARSE + 2)
     halo = rng.uniform(*look.halo)
     low, high = look.clouds
-    clouds = rng.poisson(rng.uniform(low, high) * max(share, 0.3)) if high else 0
+    clouds = rng.poisson(rng.uniform(low, high) * max(share, 0.4)) if high else 0
     pink = rng.random() < 0.12 * max(share, 0.5)
     if not (halo > 0.005 or clouds or pink):
         return
     layer = np.zeros((3, *small), np.float32)
     if halo > 0.005:
-        width_of_it = rng.uniform(12, 50) * scale / _COARSE
+        near, far = rng.uniform(8, 25) * scale / _COARSE, rng.uniform(25, 80) * scale / _COARSE
         for plane, density in zip(layer, canvas.density, strict=True):
             coarse = cv2.resize(density, small[::-1], interpolation=cv2.INTER_AREA)
-            plane[...] = np.float32(halo) * cv2.GaussianBlur(coarse, (0, 0), width_of_it)
+            plane += np.float32(0.6 * halo) * cv2.GaussianBlur(coarse, (0, 0), near)
+            plane += np.float32(0.6 * halo) * cv2.GaussianBlur(coarse, (0, 0), far)
+    if clouds > 1 and rng.random() < 0.7:  # a veil over part of the picture
+        veil = noise(rng, small, rng.uniform(100, 300) * scale / _COARSE)
+        veil = np.clip(veil - np.float32(rng.uniform(-0.5, 1.0)), 0, 2)
+        layer += veil * (stain * rng.uniform(0.1, 0.4)).astype(np.float32)[:, None, None]
     yy = np.arange(small[0], dtype=np.float32)[:, None]
     xx = np.arange(small[1], dtype=np.float32)[None, :]
 
@@ -235,7 +256,7 @@ def _draw_clouds(
         if rng.random() < 0.4:  # a cell of another layer
             cloud(stain * rng.uniform(0.15, 0.7), rng.uniform(45, 70) * scale, 0.03)
         else:
-            cloud(stain * rng.uniform(0.05, 0.5), rng.uniform(60, 260) * scale, 0.08)
+            cloud(stain * rng.uniform(0.05, 0.6), rng.uniform(60, 350) * scale, 0.1)
     if pink:
         colour = np.array([0.15, 0.5, 0.15]) * rng.uniform(0.2, 0.8)
         cloud(colour, rng.uniform(80, 220) * scale, 0.25)
