@@ -57,6 +57,7 @@ class Patch:
         axes: (2, 2) window pixels (y, x) a unit of `along` and one of `across` are long.
         middle: (y, x) of the thing's centre, in pixels of the window.
         hides: (h, w) share of the density beneath that it hides; None if it hides nothing.
+        gap: Width in pixels, and share of the density that lacks, of a line to a pressed neighbour.
     """
 
     y: int
@@ -68,6 +69,7 @@ class Patch:
     axes: np.ndarray | None = None
     middle: tuple[float, float] = (0.0, 0.0)
     hides: np.ndarray | None = None
+    gap: tuple[float, float] = (1.0, 0.0)
 
 
 def _bump(at: float, width: float, power: float = 2.0) -> np.ndarray:
@@ -181,7 +183,9 @@ def _spots(patch: Patch, spots: np.ndarray) -> np.ndarray:
     rows = (np.arange(height) - places[:, :1]) / size[:, None]
     columns = (np.arange(width) - places[:, 1:]) / size[:, None]
     rows = spots[:, 3:] * np.exp(-(rows**2))
-    return rows.T.astype(np.float32) @ np.exp(-(columns**2)).astype(np.float32)
+    columns = np.exp(-(columns**2)).astype(np.float32)
+    # Not `@`: BLAS would start threads in each of the data loader's processes.
+    return cv2.gemm(rows.astype(np.float32), columns, 1.0, None, 0.0, flags=cv2.GEMM_1_T)
 
 
 def _inside(rng: Generator, count: int, reach: float) -> np.ndarray:
@@ -293,7 +297,8 @@ def red_cell(
     if parasite:
         density += cover * _parasite(rng, patch, parasite)
     depth = patch.depth - np.float32(edge.mask)
-    return replace(patch, depth=depth, density=density, hides=hides)
+    gap = (1.5 * edge.soft, edge.gap)
+    return replace(patch, depth=depth, density=density, hides=hides, gap=gap)
 
 
 def _parasite(rng: Generator, patch: Patch, stage: str) -> np.ndarray:

@@ -19,6 +19,9 @@ VISIBLE = 0.48
 """Least share of a cell's area inside the picture for it to be labelled."""
 
 
+_FAR = 1e4  # px
+
+
 class Canvas:
     """Optical density of a smear and its labels; both grow as things are laid on it.
 
@@ -30,7 +33,7 @@ class Canvas:
     def __init__(self, shape: tuple[int, int]) -> None:
         self.density = np.zeros((3, *shape), np.float32)
         self.label = np.zeros(shape, np.int32)
-        self._depth = np.zeros(shape, np.float32)
+        self._depth = np.full(shape, -_FAR, np.float32)
         self._areas: list[int] = []  # px of each labelled cell on the canvas, hidden ones too
         self._shared: dict[tuple[int, int], int] = {}  # px that two cells have in common
 
@@ -52,22 +55,32 @@ class Canvas:
             np.float32(strength) * patch.density[(slice(None), *inner)]
         )
 
-    def add_cell(self, patch: Patch, on_top: bool = False) -> None:
+    def add_cell(self, patch: Patch, meeting: str = 'under') -> None:
         """Lay a cell on the smear.
 
         Args:
             patch: The cell.
-            on_top: Where it overlaps others all pixels are its own; else those that lie deeper in
-                it than in the other.
+            meeting: What happens where it overlaps others: it lies "over" them, all pixels being
+                its own; "under", with each pixel labelled as the cell it is deeper in; or they
+                "press" each other flat, with a line of `patch.gap` between them.
         """
         outer, inner = self._window(patch)
-        depth = patch.depth[inner]
+        depth, below = patch.depth[inner], self._depth[outer]
         covered = depth > 0
         visible = int(np.count_nonzero(covered))
         beneath = self.density[(slice(None), *outer)]
-        if patch.hides is not None:
-            beneath *= 1 - patch.hides[inner]
-        beneath += patch.density[(slice(None), *inner)]
+        density = patch.density[(slice(None), *inner)]
+        if meeting == 'press':
+            lead = depth - below
+            share = np.clip(0.5 + lead / 3, 0, 1)
+            beneath *= 1 - share * (depth > -2)
+            beneath += share * density
+            touch = np.exp(-((lead / max(patch.gap[0], 0.5)) ** 2))
+            beneath *= 1 - np.float32(patch.gap[1]) * touch * (np.minimum(depth, below) > -3)
+        else:
+            if patch.hides is not None:
+                beneath *= 1 - patch.hides[inner]
+            beneath += density
         if visible < VISIBLE * np.count_nonzero(patch.depth > 0) or not visible:
             return
         number = len(self._areas) + 1
@@ -76,9 +89,9 @@ class Canvas:
         pixels = np.bincount(label[covered], minlength=1)
         for other in np.flatnonzero(pixels[1:]) + 1:
             self._shared[int(other), number] = int(pixels[other])
-        wins = covered if on_top else covered & (depth > self._depth[outer])
+        wins = covered if meeting == 'over' else covered & (depth > below)
         label[wins] = number
-        self._depth[outer][wins] = depth[wins]
+        np.copyto(below, depth, where=wins if meeting == 'over' else depth > below)
 
     def labelled(
         self, rng: Generator, joined: float, hidden: float, line: int, smallest: float

@@ -79,7 +79,8 @@ def draw_smear(
         scale_bar(image, scale)
     line = max(1, round(rng.uniform(1.5, 3.0) * scale))
     smallest = max(100, 700 * scale**2)
-    return image, canvas.labelled(rng, joined, rng.uniform(0.35, 0.6), line, smallest)
+    hidden = rng.uniform(0.3, 0.6)  # annotators differ
+    return image, canvas.labelled(rng, joined, hidden, line, smallest)
 
 
 def _centres(
@@ -136,7 +137,7 @@ def _draw_cells(
     rng: Generator, canvas: Canvas, look: Look, stain: np.ndarray, count: int, scale: float
 ) -> None:
     """Lay `count` cells on the canvas, a few of them parasitised, pale or white."""
-    area = rng.uniform(*look.area) * scale**2
+    area = 1.05 * rng.uniform(*look.area) * scale**2
     radii = np.sqrt(area / np.pi) * np.exp(rng.normal(0.0, rng.uniform(0.04, 0.11), count))
     centres = _centres(rng, look, radii, canvas.label.shape)
     names, shares = list(look.kinds), np.array(list(look.kinds.values()))
@@ -152,7 +153,9 @@ def _draw_cells(
     sharp = replace(sharp, mask=_mask_end(sharp, stain, blur, beyond))
     sick, white, pale_share = rng.uniform(0.0, 0.07), rng.uniform(0.0, 0.008), rng.uniform(0, 0.06)
     spread = rng.uniform(0.08, 0.24)
-    on_top = rng.random() < 0.5 + 0.5 * opaque
+    meeting = 'over' if opaque > 0.5 or rng.random() < 0.6 else 'under'
+    if rng.random() < 0.7 * opaque:
+        meeting = 'press'
     tinge = rng.uniform(0.005, 0.03)
     wind = rng.uniform(0, 2 * np.pi)  # tails of one smear point one way
     for centre, radius, kind in zip(centres, radii, kinds, strict=True):
@@ -162,7 +165,7 @@ def _draw_cells(
             edge = replace(edge, mask=_mask_end(edge, stain, blur, beyond))
         fate = rng.random()
         if fate < white:
-            canvas.add_cell(white_cell(rng, centre, radius * rng.uniform(1.0, 1.6), edge), on_top)
+            canvas.add_cell(white_cell(rng, centre, radius * rng.uniform(1.0, 1.6), edge), meeting)
             continue
         parasite = _STAGES[int(rng.integers(len(_STAGES)))] if fate > 1 - sick else None
         if parasite not in (None, 'ring'):
@@ -178,7 +181,7 @@ def _draw_cells(
         pale = float(np.clip(pallor + rng.normal(0.06, 0.18), 0.0, 0.97))
         turn = wind + rng.normal(0.0, 0.5) if rng.random() < 0.7 else None
         cell = red_cell(rng, centre, radius, shape, stain * amount, pale, edge, parasite, turn)
-        canvas.add_cell(cell, on_top)
+        canvas.add_cell(cell, meeting)
 
 
 def _draw_dirt(

@@ -1,5 +1,7 @@
 """Things laid on one another: what is seen, and which cell a pixel belongs to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,8 +54,26 @@ def test_half_a_cell_at_the_border_counts_and_less_does_not():
 def test_the_upper_cell_is_whole():
     canvas, upper = Canvas((100, 200)), _disc((50, 90), 20)
     canvas.add_cell(_disc((50, 60), 20))
-    canvas.add_cell(upper, on_top=True)
+    canvas.add_cell(upper, 'over')
     assert (canvas.label == 2).sum() == (upper.depth > 0).sum()
+
+
+def test_pressed_cells_part_where_they_are_equally_deep_and_darken_nothing():
+    canvas = Canvas((100, 200))
+    for column in (60, 90):
+        canvas.add_cell(replace(_disc((50, column), 20), gap=(1.5, 0.8)), 'press')
+    assert (canvas.label[50, 72:75] == 1).all()
+    assert (canvas.label[50, 76:79] == 2).all()
+    assert canvas.density.max() == 1
+    assert canvas.density[0, 50, 75] < 0.5  # the line
+    assert canvas.density[0, 50, 65] == canvas.density[0, 50, 85] == 1
+
+
+def test_an_opaque_cell_hides_what_is_below():
+    canvas, upper = Canvas((100, 200)), _disc((50, 90), 20)
+    canvas.add_cell(_disc((50, 60), 20))
+    canvas.add_cell(replace(upper, hides=np.float32(upper.depth > 0)), 'over')
+    assert canvas.density.max() == 1
 
 
 @pytest.mark.parametrize('line', [1, 2, 3])
