@@ -72,14 +72,15 @@ def draw_smear(
         background = background * rng.uniform(1.0, 1.08)
     canvas = Canvas(size)
     _draw_dirt(rng, canvas, slide, stain, scale, share)
-    _draw_cells(rng, canvas, slide, stain, cells, scale)
+    pressed = _draw_cells(rng, canvas, slide, stain, cells, scale)
     _draw_clouds(rng, canvas, slide, stain, scale, share)
     image = photograph(rng, canvas.density, slide, background, scale)
     if rng.random() < slide.scale_bar * min(share, 1):
         scale_bar(image, scale)
     line = max(1, round(rng.uniform(1.5, 3.0) * scale))
     smallest = max(100, 700 * scale**2)
-    hidden = rng.uniform(0.3, 0.6)  # annotators differ
+    # Annotators differ; where cells press each other a line shows, and they part them.
+    hidden = 0.7 if pressed else rng.uniform(0.3, 0.6)
     return image, canvas.labelled(rng, joined, hidden, line, smallest)
 
 
@@ -135,8 +136,12 @@ def _mask_end(edge: Edge, stain: np.ndarray, blur: float, beyond: float) -> floa
 
 def _draw_cells(
     rng: Generator, canvas: Canvas, look: Look, stain: np.ndarray, count: int, scale: float
-) -> None:
-    """Lay `count` cells on the canvas, a few of them parasitised, pale or white."""
+) -> bool:
+    """Lay `count` cells on the canvas, a few of them parasitised, pale or white.
+
+    Returns:
+        Whether they press each other flat.
+    """
     area = 1.05 * rng.uniform(*look.area) * scale**2
     radii = np.sqrt(area / np.pi) * np.exp(rng.normal(0.0, rng.uniform(0.04, 0.11), count))
     centres = _centres(rng, look, radii, canvas.label.shape)
@@ -182,6 +187,7 @@ def _draw_cells(
         turn = wind + rng.normal(0.0, 0.5) if rng.random() < 0.7 else None
         cell = red_cell(rng, centre, radius, shape, stain * amount, pale, edge, parasite, turn)
         canvas.add_cell(cell, meeting)
+    return meeting == 'press'
 
 
 def _draw_dirt(

@@ -110,12 +110,15 @@ class SyntheticSmears(Dataset):
         )
 
     def __getitem__(self, index: int) -> Any:
-        """Field ``index`` through the pipeline; the next one if the pipeline turns it down.
+        """Field ``index`` through the pipeline; the next one if it has no cell or is turned down.
 
         Raises:
-            RuntimeError: The pipeline turned down a hundred fields in a row.
+            RuntimeError: A hundred fields in a row had no cell or were turned down.
         """
         for following in range(index, index + 100):
-            if (results := self.pipeline(self.get_data_info(following))) is not None:
+            field = self.get_data_info(following)
+            if len(field['gt_masks']) and (results := self.pipeline(field)) is not None:
                 return results
-        raise RuntimeError('the pipeline of SyntheticSmears turned down 100 fields in a row')
+        raise RuntimeError(
+            'SyntheticSmears: 100 fields in a row had no cell or were turned down by the pipeline'
+        )

@@ -77,8 +77,15 @@ def test_cells_have_the_size_of_the_whole_images_scale():
 def test_turned_down_fields_are_passed_over():
     shown = build(pipeline=[lambda results: results if results['img_id'] >= 7 else None])
     assert shown[2]['img_id'] == 7
-    with pytest.raises(RuntimeError, match='turned down 100 fields'):
+    with pytest.raises(RuntimeError, match='turned down by the pipeline'):
         build(size=(40, 30), pipeline=[lambda results: None])[0]
+
+
+def test_fields_without_a_cell_are_passed_over():
+    fields = build(size=(60, 45))
+    counts = [len(fields.get_data_info(i)['gt_masks']) for i in range(20)]
+    assert 0 in counts
+    assert all(len(fields[i]['gt_masks']) for i in range(20))
 
 
 def test_length_repeats_and_counts_from_the_end():
