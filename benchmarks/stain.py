@@ -32,7 +32,7 @@ from benchmarks.harness import ROOT, SAMPLE, Way, in_turn, machine, markdown_tab
 from cellkit.errors import UserError
 from cellkit.files.pictures import read_slide
 from cellkit.files.prepared import data_root, is_demo
-from cellkit.smears.scene import draw_smear
+from cellkit.smears.smear import draw_smear
 from cellkit.stain import METHODS, StainNormalizer
 
 PEERS = ROOT / 'build' / 'bench_stain'

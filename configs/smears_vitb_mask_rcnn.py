@@ -9,12 +9,14 @@
 # were start enough for the figure in bccd_vitb_mask_rcnn_2k.py.
 _base_ = 'bccd_vitb_mask_rcnn_2k.py'
 
-train_pipeline = [
-    dict(type='RandomCropCells', crop_size=(640, 640), recompute_bbox=True),
-    *_base_.train_pipeline[4:],
-]
+# A field is drawn as large as the crops: nothing to load, to resize or to cut.
 train_dataloader = dict(
-    dataset=dict(_delete_=True, type='SyntheticSmears', size=(640, 704), pipeline=train_pipeline)
+    dataset=dict(
+        _delete_=True,
+        type='SyntheticSmears',
+        size=(640, 640),
+        pipeline=_base_.train_pipeline[4:],
+    )
 )
 # From scratch every layer learns at the full rate.
 model = dict(backbone=dict(init_cfg=None))

@@ -1,1 +1,1 @@
-"""Draws synthetic blood smears: `cells` the single things, `scene` picture and label map."""
+"""Draws synthetic blood smears and their label maps: arrays out, no file."""

@@ -1,109 +1,124 @@
-"""Synthetic smears drawn while a model trains, so that it need not see one twice."""
+"""Synthetic smears as a training set: every index is another field, drawn when it is asked for."""
 
 from __future__ import annotations
 
-import hashlib
-import os
+import copy
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from mmdet.registry import DATASETS
 from mmengine.dataset import Compose
 from torch.utils.data import Dataset
 
-from cellkit import smears
-from cellkit.files.writing import sha256_of_code
 from cellkit.label_maps import smallest_dtype
-from cellkit.smears import scene
+from cellkit.smears.looks import REFERENCE_SIZE, look_of
+from cellkit.smears.smear import draw_smear
 from custom_modules.datasets.bccd_dataset import BCCDDataset
 from custom_modules.structures.label_map_masks import LabelMapMasks
 
 
 @DATASETS.register_module()
 class SyntheticSmears(Dataset):
-    """Fields of synthetic smears with their label maps; no file is read.
+    """Fields of synthetic smears, drawn in the data loader's processes: no file, no folder.
 
-    Field ``i`` depends on ``seed`` and ``i`` alone: it is the same in every process and every run.
-    A field is drawn at the size at which the model sees it, by the random looks of
-    :func:`cellkit.smears.scene.random_look`; the pipeline starts after the loading of annotations.
+    A field has the size in which the model takes it, so that no drawn pixel is cropped away. Cells
+    cut by its border are labelled as in the real masks: if about half of them is visible. Image and
+    masks go into the pipeline as ``LoadImageFromFile`` and ``LoadLabelMap`` would leave them, so it
+    starts with augmentation.
 
     Args:
-        pipeline: Transforms, from what ``LoadLabelMap`` leaves on.
-        length: Number of fields.
-        size: (height, width) of a field, pixels.
-        scale: Least and greatest size of the cells over their size in the real images (100 px).
-        seed: Of everything random.
-        keep: Folder where drawn fields are kept and found again (1.5 MB for 480x640 px): for GPUs
-            that train faster than the cores draw.
+        size: (width, height) of a field in pixels, as MMDetection's crops are given.
+        scale: (width, height) of the picture that a whole image of the real set is trained and
+            tested at; it says how large a cell is.
+        ratio_range: Each field's scale is multiplied by a number drawn from it, (low, high).
+        look: Name of one look, ``cellkit.smears.looks``; by chance if None.
+        joined: Share of the neighbouring pairs that the masks don't part.
+        length: Number of fields until they repeat.
+        seed: Field i is made from (seed, i) alone: the same in every process and at any time.
+        pipeline: MMDetection transforms. What they draw by chance is theirs.
+        metainfo: Replaces entries of the data set's metainfo.
+
+    Raises:
+        ValueError: A number is out of its range.
+        KeyError: There is no such look.
     """
 
     METAINFO = BCCDDataset.METAINFO
 
     def __init__(
         self,
-        pipeline: Sequence[dict | Callable],
+        size: tuple[int, int] = (512, 384),
+        scale: tuple[int, int] = (1024, 768),
+        ratio_range: tuple[float, float] = (0.8, 1.25),
+        look: str | None = None,
+        joined: float = 0.02,
         length: int = 1_000_000,
-        size: tuple[int, int] = (480, 640),
-        scale: tuple[float, float] = (0.51, 0.8),
         seed: int = 0,
-        keep: str | Path | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        metainfo: dict | None = None,
     ) -> None:
+        if min(*size, *scale, length) < 1 or not 0 < ratio_range[0] <= ratio_range[1]:
+            raise ValueError(
+                f'SyntheticSmears: size {size}, scale {scale}, ratio_range {ratio_range} and '
+                f'length {length} must be above 0, and ratios in ascending order.'
+            )
+        look_of(np.random.default_rng(0), look)  # an unknown name is an error now, not in a worker
+        self.size, self.ratio_range, self.look, self.joined = size, ratio_range, look, joined
+        self.length, self.seed = length, seed
+        self._scale = scale[0] / REFERENCE_SIZE[1]
+        self._metainfo = {**self.METAINFO, **(metainfo or {})}
         self.pipeline = Compose(pipeline)
-        self.length, self.size, self.scale, self.seed = length, tuple(size), tuple(scale), seed
-        self.metainfo = dict(self.METAINFO)
-        self.keep = keep and Path(keep)
-        if self.keep:
-            made_from = f'{(self.size, self.scale, seed)} {sha256_of_code(smears.__file__)}'
-            self.keep /= hashlib.sha256(made_from.encode()).hexdigest()[:16]
-            self.keep.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """Classes and palette, as every data set of the project names them; a copy."""
+        return copy.deepcopy(self._metainfo)
 
     def __len__(self) -> int:
         return self.length
 
-    def draw(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """A field: (H, W, 3) uint8 BGR, and its label map, (H, W), 0 background, 1..n cells."""
-        file = self.keep and self.keep / f'{index}.npz'
-        if file and file.is_file():
-            with np.load(file) as kept:
-                return kept['image'], kept['label_map']
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """Draw field ``index`` and hand it over as the loading transforms do.
+
+        Returns:
+            ``img`` (H, W, 3) uint8 BGR, ``gt_masks``, ``gt_bboxes``, ``gt_bboxes_labels``,
+            ``gt_ignore_flags`` and the entries that describe an image.
+        """
+        index = index % self.length  # also counts from the end
         rng = np.random.default_rng([self.seed, index])
-        look, scale = scene.random_look(rng), rng.uniform(*self.scale)
-        rgb, label_map = scene.draw_smear(rng, self.size, look=look, scale=scale)
-        image = np.ascontiguousarray(rgb[..., ::-1])
-        label_map = label_map.astype(smallest_dtype(int(label_map.max())))
-        if file:
-            part = file.with_suffix(f'.{os.getpid()}.part')  # whole or not at all, for all workers
-            with part.open('wb') as stream:
-                np.savez(stream, image=image, label_map=label_map)
-            part.replace(file)
-        return image, label_map
+        scale = self._scale * rng.uniform(*self.ratio_range)
+        shape = (self.size[1], self.size[0])
+        image, label_map = draw_smear(rng, shape, None, self.look, self.joined, scale)
+        count = int(label_map.max())
+        masks = LabelMapMasks.from_map(
+            label_map.astype(smallest_dtype(count)), np.arange(1, count + 1)
+        )
+        return dict(
+            img=cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
+            img_id=index,
+            img_path=f'synthetic smear {index} of seed {self.seed}',
+            height=shape[0],
+            width=shape[1],
+            ori_shape=shape,
+            img_shape=shape,
+            gt_masks=masks,
+            gt_bboxes=masks.get_bboxes('hbox'),
+            gt_bboxes_labels=np.zeros(count, np.int64),
+            gt_ignore_flags=np.zeros(count, bool),
+        )
 
     def __getitem__(self, index: int) -> Any:
-        """What the pipeline makes of field ``index``, or of a later one if it holds no cell."""
-        while (data := self._transformed(index)) is None:
-            index = (index + 1) % self.length
-        return data
+        """Field ``index`` through the pipeline; the next one if it has no cell or is turned down.
 
-    def _transformed(self, index: int) -> Any:
-        image, label_map = self.draw(index)
-        masks = LabelMapMasks.from_map(label_map)
-        number = len(masks)
-        if not number:
-            return None
-        return self.pipeline(
-            dict(
-                img=image,
-                img_id=index,
-                img_path=f'field {index}',
-                img_shape=self.size,
-                ori_shape=self.size,
-                height=self.size[0],
-                width=self.size[1],
-                gt_masks=masks,
-                gt_bboxes=masks.get_bboxes(),
-                gt_bboxes_labels=np.zeros(number, np.int64),
-                gt_ignore_flags=np.zeros(number, bool),
-            )
+        Raises:
+            RuntimeError: A hundred fields in a row had no cell or were turned down.
+        """
+        for following in range(index, index + 100):
+            field = self.get_data_info(following)
+            if len(field['gt_masks']) and (results := self.pipeline(field)) is not None:
+                return results
+        raise RuntimeError(
+            'SyntheticSmears: 100 fields in a row had no cell or were turned down by the pipeline'
         )

@@ -18,7 +18,8 @@ from cellkit import smears
 from cellkit.errors import UserError
 from cellkit.files.prepared import DEMO_MANIFEST
 from cellkit.files.writing import sha256_of_code
-from cellkit.smears.scene import LOOKS, REFERENCE_SIZE, draw_smear
+from cellkit.smears.looks import LOOKS, REFERENCE_SIZE
+from cellkit.smears.smear import draw_smear
 from data_prep.cores import in_processes
 from data_prep.output import replacing
 

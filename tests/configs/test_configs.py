@@ -133,3 +133,25 @@ def test_one_real_step_of_the_vitb(tiny_data: Path, tmp_path: Path) -> None:
     scales = {group['lr_scale'] for group in runner.optim_wrapper.optimizer.param_groups}
     assert [min(scales), max(scales)] == pytest.approx([0.7**13, 1])
     assert len(runner.optim_wrapper.optimizer.param_groups) <= 2 * 14
+
+
+@pytest.mark.slow
+def test_drawn_smears_train_a_step_and_validate(tiny_data: Path, tmp_path: Path) -> None:
+    config = Config.fromfile(ROOT / 'configs/box_hybrid_mask_rcnn.py')
+    init_default_scope('mmdet')
+    config.work_dir = str(tmp_path)
+    config.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    config.val_dataloader.update(num_workers=0, persistent_workers=False)
+    config.val_dataloader.dataset.update(data_root=str(tiny_data), indices=1)
+    for evaluator in config.val_evaluator:
+        evaluator.ann_file = str(tiny_data / 'annotations/val.json')
+    config.train_cfg.update(max_iters=1, val_interval=1)
+    config.default_hooks.checkpoint.interval = 1
+    config.visualizer.vis_backends = []
+    runner = RUNNERS.build(config)
+    before = {name: value.clone() for name, value in runner.model.named_parameters()}
+    runner.train()
+    assert runner.iter == 1
+    moved = {name for name, new in runner.model.named_parameters() if not new.equal(before[name])}
+    assert {'rpn_head.rpn_cls.weight', 'roi_head.mask_head.conv_logits.weight'} <= moved
+    assert any(key.endswith('segm_mAP') for key in runner.message_hub.log_scalars)

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 import custom_modules.datasets.transforms.stain_transforms  # noqa: F401 - registers
 from cellkit.errors import UserError
 from cellkit.files.prepared import STAIN_REFERENCE
-from cellkit.smears.scene import draw_smear
+from cellkit.smears.smear import draw_smear
 from cellkit.stain import METHODS, StainNormalizer
 from cellkit.stain.jitter import jitter
 from data_prep.stain_reference import write_stain_reference

@@ -1,7 +1,5 @@
 """One synthetic smear: deterministic, labelled as drawn, in the range of the real ones."""
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
@@ -9,15 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellkit.instances import MIN_AREA, label_instances
-from cellkit.smears.cells import Patch
-from cellkit.smears.scene import (
-    KINDS,
-    LOOKS,
-    _Canvas,
-    _merge_hidden,
-    draw_smear,
-    random_look,
-)
+from cellkit.smears.looks import LOOKS, WILD
+from cellkit.smears.smear import draw_smear
 
 SMALL = (300, 400)  # a quarter of the real width: cells about 25 px across
 
@@ -122,6 +113,30 @@ def test_cells_grow_with_the_picture():
     assert sizes[1] / sizes[0] == pytest.approx(4, rel=0.1)
 
 
+def test_a_field_shows_part_of_a_slide_at_the_given_scale():
+    areas, counts = {}, {}
+    for scale in (0.4, 0.8):
+        fields = [
+            draw_smear(np.random.default_rng([4, k]), SMALL, look='lilac', scale=scale)[1]
+            for k in range(12)
+        ]
+        cells = np.concatenate([np.bincount(label.ravel())[1:] for label in fields])
+        areas[scale], counts[scale] = np.median(cells), len(cells) / 12
+    assert areas[0.8] / areas[0.4] == pytest.approx(4, rel=0.15)
+    assert counts[0.4] / counts[0.8] == pytest.approx(4, rel=0.5)
+    assert 75 / 6 < counts[0.4] < 75 / 2.5  # 50 to 100 cells lie in an area four times as large
+
+
+def test_cells_at_large_are_of_the_same_size_and_number():
+    labels = [
+        draw_smear(np.random.default_rng([8, k]), (192, 256), look=WILD, scale=0.32)[1]
+        for k in range(40)
+    ]
+    areas = np.concatenate([np.bincount(label.ravel())[1:] for label in labels]) / 0.32**2
+    assert 5500 < np.median(areas) < 11000
+    assert 3 < np.mean([label.max() for label in labels]) < 40
+
+
 @pytest.mark.parametrize('look', sorted(LOOKS))
 def test_every_look_shows_dark_cells_of_the_real_size(look):
     measured = [
@@ -136,52 +151,6 @@ def test_every_look_shows_dark_cells_of_the_real_size(look):
         assert 4500 < values['area'] < 13000
         assert 10 <= values['cells'] <= 190
         assert 0.06 < values['coverage'] < 0.65
-
-
-def _disc(centre: tuple[int, int], radius: int) -> Patch:
-    reach = radius + 2
-    yy, xx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    depth = radius - np.hypot(yy, xx)
-    density = (depth > 0)[..., None] * np.ones(3)
-    return Patch(centre[0] - reach, centre[1] - reach, xx, yy, depth, density)
-
-
-def test_a_mostly_hidden_cell_is_one_with_the_other():
-    canvas = _Canvas((100, 200))
-    canvas.add_cell(_disc((50, 50), 20))
-    canvas.add_cell(_disc((50, 54), 19))  # nearly on top
-    canvas.add_cell(_disc((50, 85), 20))  # overlaps the second a little
-    label = _merge_hidden(canvas)
-    assert len(np.unique(label)) == 3
-    assert label[50, 40] == label[50, 68] != label[50, 90]
-
-
-def test_overlapping_cells_meet_in_the_middle_and_darken_each_other():
-    canvas = _Canvas((100, 200))
-    canvas.add_cell(_disc((50, 60), 20))
-    canvas.add_cell(_disc((50, 90), 20))
-    assert canvas.label[50, 74] == 1
-    assert canvas.label[50, 76] == 2
-    assert canvas.density[50, 75, 0] == 2
-
-
-def test_a_sliver_at_the_border_is_drawn_but_not_labelled():
-    canvas = _Canvas((100, 200))
-    canvas.add_cell(_disc((-15, 100), 20))
-    assert canvas.density.any()
-    assert not canvas.label.any()
-    canvas.add_cell(_disc((0, 30), 20))
-    assert canvas.label.any()
-
-
-@pytest.mark.parametrize('centre', [(-60, 100), (160, 100), (50, -60), (50, 260)])
-def test_what_lies_beside_the_canvas_changes_nothing(centre):
-    canvas = _Canvas((100, 200))
-    canvas.add_cell(_disc(centre, 20))
-    canvas.add(_disc(centre, 20))
-    assert not canvas.density.any()
-    assert not canvas.label.any()
-    assert not canvas.areas
 
 
 # Quartiles over 60 real smears (one value an image; CIE L*a*b*; area in px at 1600x1200).
@@ -204,44 +173,3 @@ def test_medians_lie_within_the_real_quartiles():
     for key, (low, high) in REAL_QUARTILES.items():
         median = np.median([values[key] for values in demo])
         assert low <= median <= high, f'{key}: {median:.3f} outside {low}..{high}'
-
-
-def test_a_field_has_cells_of_the_scale_that_was_asked_for() -> None:
-    """Whatever the picture's size: half a field shows half as many cells of one size."""
-    look = replace(
-        LOOKS['grey_green'], cells=(80, 80), clumping=(0, 0), unfocused=0, overlap=(0, 0)
-    )
-    counts, areas = [], []
-    for size in ((480, 640), (480, 320)):
-        _, label = draw_smear(np.random.default_rng(1), size, look=look, scale=0.4)
-        inner = [k for k in range(1, label.max() + 1) if not touches_border(label == k)]
-        counts.append(label.max())
-        areas.append(np.median([np.count_nonzero(label == k) for k in inner]))
-    assert counts[1] == pytest.approx(counts[0] / 2, rel=0.35)
-    assert areas[1] == pytest.approx(areas[0], rel=0.15)
-    assert areas[0] == pytest.approx(np.mean(look.area) * 0.4**2, rel=0.25)
-
-
-def touches_border(mask: np.ndarray) -> bool:
-    return bool(mask[[0, -1]].any() or mask[:, [0, -1]].any())
-
-
-def test_labels_end_inside_the_outline_by_the_inset() -> None:
-    look = replace(LOOKS['white_violet'], kinds={'disc': 1.0}, unfocused=0, least_visible=0.5)
-    areas = []
-    for inset in (0.0, 2.0):
-        rng = np.random.default_rng(3)
-        _, label = draw_smear(rng, SMALL, 1, replace(look, inset=inset), scale=0.6)
-        areas.append(np.count_nonzero(label))
-    radius = np.sqrt(areas[0] / np.pi)
-    assert areas[1] == pytest.approx(np.pi * (radius - 2.0 * 0.6) ** 2, rel=0.03)
-
-
-def test_random_looks_reach_beyond_the_families() -> None:
-    looks = [random_look(np.random.default_rng(k)) for k in range(200)]
-    backgrounds, cells = (np.array([getattr(x, n) for x in looks]) for n in ('background', 'cell'))
-    known = np.array([look.background for look in LOOKS.values()])
-    assert (backgrounds.min(0) < known.min(0)).all()
-    assert (backgrounds.max(0)[1:] > known.max(0)[1:]).all()
-    assert (backgrounds[:, 0] >= cells[:, 0] + 8).all()  # cells are darker than the slide
-    assert all(set(look.kinds) == set(KINDS) for look in looks)
