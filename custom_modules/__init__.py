@@ -30,8 +30,10 @@ from custom_modules.models.dense_assigner import DenseMaxIoUAssigner
 from custom_modules.models.hybrid_vit import HybridViT
 from custom_modules.models.map_layer_norm import MapLayerNorm
 from custom_modules.models.mixed_precision_mask_rcnn import MixedPrecisionMaskRCNN
+from custom_modules.models.point_roi_extractor import PointRoIExtractor
 from custom_modules.models.rle_mask_head import RLEMaskHead
 from custom_modules.models.simple_feature_pyramid import SimpleFeaturePyramid
+from custom_modules.models.upper_levels_rpn_head import UpperLevelsRPNHead
 from custom_modules.models.windowed_vit import WindowedViT
 from custom_modules.structures.label_map_masks import LabelMapMasks
 from custom_modules.visualization.rle_visualizer import RLEVisualizer
@@ -51,6 +53,7 @@ __all__ = [
     'MapLayerNorm',
     'MixedPrecisionMaskRCNN',
     'PixelDice',
+    'PointRoIExtractor',
     'RLEMaskHead',
     'RLEVisualizer',
     'RandomCropCells',
@@ -59,6 +62,7 @@ __all__ = [
     'StainNormalize',
     'StrictRunner',
     'SyntheticSmears',
+    'UpperLevelsRPNHead',
     'ValidationLossHook',
     'WindowedViT',
 ]

@@ -8,6 +8,8 @@ from mmdet.models.detectors import MaskRCNN
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
+from custom_modules.models.point_roi_extractor import PointRoIExtractor
+
 PRECISIONS = ('bfloat16', 'float16', 'float32')
 
 
@@ -96,8 +98,9 @@ class MixedPrecisionMaskRCNN(MaskRCNN):
         for module in (self.neck, self.rpn_head, self.roi_head.bbox_head, self.roi_head.mask_head):
             module.register_forward_hook(_float32_outputs)
         for extractor in (self.roi_head.bbox_roi_extractor, self.roi_head.mask_roi_extractor):
-            # MMCV's RoIAlign on a CPU takes any memory for NCHW.
-            extractor.register_forward_pre_hook(_contiguous_maps)
+            if not isinstance(extractor, PointRoIExtractor):
+                # MMCV's RoIAlign on a CPU takes any memory for NCHW.
+                extractor.register_forward_pre_hook(_contiguous_maps)
 
     def precision_on(self, device: str) -> str:
         """The precision as set, or the one that suits a type of device, such as 'cuda'."""
