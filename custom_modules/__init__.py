@@ -18,6 +18,7 @@ from custom_modules.datasets.transforms.loading import LoadLabelMap
 from custom_modules.datasets.transforms.random_crop_cells import RandomCropCells
 from custom_modules.datasets.transforms.stain_transforms import StainJitter, StainNormalize
 from custom_modules.engine.layer_decay import BackboneLayerDecay
+from custom_modules.engine.safetensors_checkpoint import load_from_safetensors
 from custom_modules.engine.strict_runner import StrictRunner
 from custom_modules.engine.validation_loss import ValidationLossHook
 from custom_modules.evaluation.cell_metrics import (
@@ -65,4 +66,5 @@ __all__ = [
     'UpperLevelsRPNHead',
     'ValidationLossHook',
     'WindowedViT',
+    'load_from_safetensors',
 ]

@@ -63,13 +63,15 @@ class Session:
             if len({file.resolve().parent for file in named}) > 1:
                 raise UserError('the checkpoints lie in several folders; name those of one run')
             run = named[0].parent
-        self.run = Run(run)
+        self.run = Run(run, or_box=True)
         if self.run.is_newest:
             print(f'run: {self.run.folder} (the newest)', flush=True)
+        elif self.run.is_box and run is None:
+            print('run: the model in the box, as there is no run yet', flush=True)
         self.device = pick_device(device)
         self.named = bool(named)
         self.candidates = self._find(named) if named else self._candidates()
-        self.out = Path(out or self.run.folder)
+        self.out = Path(out or self.run.results)
         self.data, self.fresh = data and Path(data), fresh
         self.opened = self.run.open_checkpoint(self.candidates[0], config and Path(config))
         if overrides:

@@ -36,7 +36,8 @@ def predict(
 
     Args:
         images: Files, folders (with all below them) or patterns.
-        run: Training run; the checkpoint's or the newest one when None.
+        run: Training run; when None the checkpoint's, else the newest one, else the model in the
+            box.
         checkpoint: Checkpoint file; the run's best one when None.
         config: Config file; the checkpoint's or the run's when None.
         out: Folder of the results; ``predictions/RUN/IMAGES`` when None.
@@ -72,11 +73,13 @@ def predict(
 
         device = pick_device(device)
         file = Path(checkpoint) if checkpoint else None
-        opened = Run(run or (file and file.parent))
+        opened = Run(run or (file and file.parent), or_box=True)
         found = opened.open_checkpoint(file, Path(config) if config else None)
         threshold = opened.threshold(found, score_thr)
-    newest = ' (the newest run)' if opened.is_newest else ''
-    print(f'model: {found.file}{newest}, config {found.config_source}, on {device}')
+    which = ' (the newest run)' if opened.is_newest else ''
+    if opened.is_box:
+        which = ' (the model in the box: trained on synthetic smears alone)'
+    print(f'model: {found.file}{which}, config {found.config_source}, on {device}')
     print(f'score threshold: {threshold.value:g}, {threshold.source}', flush=True)
     settings = {
         'checkpoint': str(found.file),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 WORK_DIRS = Path('work_dirs')
+BOX = Path(__file__).parents[2] / 'box'
+"""The model that comes with the project, in a folder of its own like a run's."""
 THRESHOLD_KEY = 'count/best_score_thr'
 STEP = re.compile(r'(?:^|_)(epoch|iter)_(\d+)$')
 
@@ -56,14 +58,22 @@ class Run:
     """A run folder.
 
     Args:
-        folder: Where training wrote; the newest run in ``work_dirs`` when None.
+        folder: Where training wrote, or `BOX`; the newest run in ``work_dirs`` when None.
         work_dirs: Where to look for the newest run.
+        or_box: Where there is no run at all, take the model in the box.
 
     Raises:
         UserError: There is no such folder, or no run at all.
     """
 
-    def __init__(self, folder: Path | str | None = None, work_dirs: Path = WORK_DIRS) -> None:
+    def __init__(
+        self,
+        folder: Path | str | None = None,
+        work_dirs: Path = WORK_DIRS,
+        or_box: bool = False,
+    ) -> None:
+        if folder is None and or_box and not written_by_training(work_dirs):
+            folder = BOX
         self.is_newest = folder is None
         self.folder = newest_run(work_dirs) if folder is None else Path(folder)
         if not self.folder.is_dir():
@@ -73,9 +83,19 @@ class Run:
             raise UserError(f'{self.folder}: there is no such run folder{hint}; check the path')
 
     @property
+    def is_box(self) -> bool:
+        """Whether this is the model that comes with the project."""
+        return self.folder.resolve() == BOX.resolve()
+
+    @property
+    def results(self) -> Path:
+        """Where what is made of the run goes: the run folder; the box's stays as it came."""
+        return WORK_DIRS / BOX.name if self.is_box else self.folder
+
+    @property
     def checkpoints(self) -> list[Path]:
         """All checkpoints, by name."""
-        return sorted(self.folder.glob('*.pth'))
+        return sorted([*self.folder.glob('*.pth'), *self.folder.glob('*.safetensors')])
 
     @property
     def steps(self) -> list[Path]:
@@ -108,7 +128,7 @@ class Run:
         if self.checkpoints:
             return max(self.checkpoints, key=_modified)
         raise UserError(
-            f'{self.folder}: holds no checkpoint (.pth) yet; wait for the first one, or name '
+            f'{self.folder}: holds no checkpoint (.pth, .safetensors) yet; wait for the first one, or name '
             'another run'
         )
 
@@ -125,7 +145,7 @@ class Run:
 
     def evaluation_file(self, part: str = 'test') -> Path:
         """Where the evaluation of a part is written."""
-        return self.folder / f'{evaluation_stem(part)}.json'
+        return self.results / f'{evaluation_stem(part)}.json'
 
     def evaluation(self, part: str = 'test') -> dict[str, Any]:
         """What ``tools.evaluate`` wrote of a part; empty if it didn't."""
@@ -165,8 +185,8 @@ class Run:
         """The score from which a detection counts as a cell.
 
         The first of these: what the user gave; what the evaluation of this checkpoint chose on
-        validation (``evaluation.json``); what the last validation before the checkpoint chose, as
-        the checkpoint itself or the run's log says; 0.5.
+        validation (``evaluation.json``); what comes with the model in the box; what the last
+        validation before the checkpoint chose, as the checkpoint itself or the run's log says; 0.5.
         """
         if given is not None:
             return Threshold(given, 'given with --score-thr')
@@ -174,6 +194,8 @@ class Run:
         if evaluation.get('threshold_choice') and is_evaluated(evaluation, checkpoint.file):
             source = f'{evaluation["score_thr_source"]} (evaluation.json)'
             return Threshold(float(evaluation['score_thr']), source)
+        if (own := checkpoint.content.get('about', {}).get('score_threshold')) is not None:
+            return Threshold(float(own), 'which comes with the weights')
         chosen = 'chosen on validation in training, from the'
         scalars = checkpoint.content.get('message_hub', {}).get('log_scalars', {})
         if (history := scalars.get(f'val/{THRESHOLD_KEY}')) is not None:
@@ -216,6 +238,8 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
         UserError: The file isn't there or is no checkpoint.
     """
     from mmengine.runner import CheckpointLoader
+
+    import custom_modules  # noqa: F401 - registers the loader of .safetensors
 
     if not file.is_file():
         raise UserError(f'{file}: there is no such checkpoint; give the path of a .pth file')

@@ -1,0 +1,109 @@
+"""The model in the box: the weights that come with the project, and how they are made."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cellkit.errors import UserError
+from cellkit.files.program import quiet
+from tools.runs.run import BOX, WORK_DIRS, Run
+
+CONFIG = Path('configs/box_hybrid_mask_rcnn.py')
+WEIGHTS = BOX / 'model.safetensors'
+SMEARS = Path('data/box_smears')
+LARGEST = 15e6  # bytes of a file that a repository can bear
+
+
+def make_box(
+    checkpoint: Path | str | None = None,
+    overrides: Mapping[str, Any] | Sequence[str] = (),
+    *,
+    out: Path | str = WEIGHTS,
+    work_dir: Path | str = WORK_DIRS / 'box_hybrid_mask_rcnn',
+    smears: Path | str = SMEARS,
+) -> Path:
+    """Train on synthetic smears alone, choose the score threshold on others, pack the weights.
+
+    A training that was stopped goes on from its last checkpoint.
+
+    Args:
+        checkpoint: Weights of that model which were trained elsewhere; nothing is trained then.
+        overrides: Changes to the config.
+        out: File that takes the weights.
+        work_dir: Run folder of the training.
+        smears: Folder of the synthetic validation smears; drawn if it isn't there.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        UserError: The training can't be run, or the file would be too large.
+    """
+    from data_prep.demo import write_demo_set
+    from data_prep.prepare import prepare
+    from tools.evaluate import evaluate
+    from tools.train import train
+
+    smears, work_dir = Path(smears), Path(work_dir)
+    # Another seed than the demo set's, whose smears are for showing what the model does.
+    drawn = write_demo_set(smears / 'smears', train=24, test=6, seed=1)
+    prepared = prepare(drawn, smears / 'prepared', val_fraction=0.9).out
+    with _data_root(prepared):
+        if checkpoint is None:
+            begun = (work_dir / 'last_checkpoint').is_file()
+            train(CONFIG, overrides, work_dir=work_dir, resume=begun)
+            checkpoint = Run(work_dir).steps[-1]
+        figures = evaluate(
+            part='val',
+            checkpoints=[checkpoint],
+            config=CONFIG,
+            data=prepared,
+            out=work_dir / 'on_synthetic',
+            samples=0,
+        )
+    about = {
+        'model': 'HybridViT Mask R-CNN, configs/box_hybrid_mask_rcnn.py',
+        'trained_on': 'synthetic smears alone, cellkit/smears',
+        'licence': 'Apache-2.0',
+        'date': datetime.date.today().isoformat(),
+        'score_threshold': f'{figures["score_thr"]:g}',
+    }
+    return pack(checkpoint, about, out)
+
+
+def pack(checkpoint: Path | str, about: Mapping[str, str], out: Path | str = WEIGHTS) -> Path:
+    """Write a checkpoint's weights in half precision.
+
+    Raises:
+        UserError: The checkpoint can't be read, or the file would be too large.
+    """
+    from tools.runs.run import load_checkpoint
+
+    with quiet():
+        from custom_modules.engine.safetensors_checkpoint import write_safetensors
+
+    weights, out = load_checkpoint(Path(checkpoint))['state_dict'], Path(out)
+    # Two bytes for a weight in half precision, eight for a counter.
+    size = sum(w.numel() * (2 if w.is_floating_point() else 8) for w in weights.values())
+    if size > LARGEST:
+        raise UserError(f'{checkpoint}: is {size / 1e6:.1f} MB in half precision, not below 15 MB')
+    write_safetensors(out, weights, about)
+    return out
+
+
+@contextmanager
+def _data_root(folder: Path) -> Iterator[None]:
+    """The prepared data that configs read."""
+    before = os.environ.get('DATA_ROOT')
+    os.environ['DATA_ROOT'] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ['DATA_ROOT']
+        if before is not None:
+            os.environ['DATA_ROOT'] = before
