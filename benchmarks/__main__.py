@@ -8,6 +8,7 @@
     stain           stain normalisation against torchstain, tiatoolbox and staintools
     agreement       metrics against the libraries that defined them
     stain-training  does stain handling help? the small model trained each way
+    threshold       the score threshold, chosen in several ways, on images it was not chosen on
 
 ``python -m benchmarks NAME --help`` tells the options; ``--write PAGE`` puts the table between the
 page's marks of that name.
@@ -21,12 +22,14 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_origin
 
 from cellkit.files.program import run_program
 from cellkit.files.writing import write_between_marks
 
-NAMES = ('dense', 'model', 'gpu', 'memory', 'coco', 'stain', 'agreement', 'stain-training')
+NAMES = (
+    'dense', 'model', 'gpu', 'memory', 'coco', 'stain', 'agreement', 'stain-training', 'threshold'
+)  # fmt: skip
 
 
 def command_line(name: str, run: Callable[..., str]) -> argparse.ArgumentParser:
@@ -37,9 +40,13 @@ def command_line(name: str, run: Callable[..., str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for argument, about in inspect.signature(run, eval_str=True).parameters.items():
-        kind = next(iter(get_args(about.annotation)), about.annotation)  # Path of Path | None
+        # Path of Path | None, and of tuple[Path, ...], which takes several
+        kind = next(iter(get_args(about.annotation)), about.annotation)
+        several = '+' if get_origin(about.annotation) is tuple else None
         option = f'--{argument.replace("_", "-")}'
-        parser.add_argument(option, type=kind, default=about.default, help='default: %(default)s')
+        parser.add_argument(
+            option, type=kind, nargs=several, default=about.default, help='default: %(default)s'
+        )
     parser.add_argument('--write', type=Path, metavar='PAGE', help='Markdown page')
     return parser
 

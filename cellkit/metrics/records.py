@@ -22,7 +22,7 @@ from cellkit.metrics.aggregated_jaccard import aji, aji_terms
 from cellkit.metrics.average_precision import ImageMatches, coco_values, match_boxes, match_masks
 from cellkit.metrics.bootstrap import confidence_intervals, resampled_weights
 from cellkit.metrics.boundary import BOUNDARY_TOLERANCE, boundary_f1, boundary_terms
-from cellkit.metrics.counting import count_by_score, count_values
+from cellkit.metrics.counting import count_by_score, count_values, stable_threshold
 from cellkit.metrics.error_analysis import Outcomes, explain
 from cellkit.metrics.instances import (
     ABOVE_HALF,
@@ -311,12 +311,16 @@ class ThresholdChoice(NamedTuple):
 
     Attributes:
         value: The threshold.
+        low: The least threshold that counts as well as the best one within one standard error.
+        high: The greatest one.
         thresholds: (S,) all that were tried.
         relative_error: (S,) relative count error at each.
         dice_pooled: (S,) pooled Dice at each.
     """
 
     value: float
+    low: float
+    high: float
     thresholds: list[float]
     relative_error: list[float]
     dice_pooled: list[float]
@@ -327,20 +331,17 @@ def choose_threshold(
     thresholds: Sequence[float] = SCORE_THRESHOLDS,
     default: float = DEFAULT_THRESHOLD,
 ) -> ThresholdChoice:
-    """The threshold of least relative count error, ties by the greatest pooled Dice.
-
-    Of thresholds equal in both, the greatest is taken.
+    """The threshold to count with: :func:`cellkit.metrics.counting.stable_threshold`.
 
     Args:
-        records: Of validation images, never of those that are reported.
-        thresholds: S score thresholds.
-        default: The choice where nothing was predicted at any of them.
+        records: Of validation images, never of those that are reported; at least one.
+        thresholds: S score thresholds, in any order.
+        default: The choice, and its range, where nothing was predicted at any of them.
     """
     true = np.array([record.true for record in records])
     found = np.stack([count_by_score(record.scores, thresholds) for record in records])
     pixels = np.stack([pixel_counts(r.table, r.scores, thresholds) for r in records])
-    error = count_values(true, found)['relative_error']
-    dice = pixel_values(pixels)['dice_pooled']
-    best = np.lexsort((-np.asarray(thresholds), -dice, error))[0]
-    value = float(thresholds[best]) if found.any() else default
-    return ThresholdChoice(value, list(thresholds), error.tolist(), dice.tolist())
+    error = count_values(true, found)['relative_error'].tolist()
+    dice = pixel_values(pixels)['dice_pooled'].tolist()
+    chosen = stable_threshold(true, found, thresholds) if found.any() else (default,) * 3
+    return ThresholdChoice(*chosen, list(thresholds), error, dice)

@@ -161,7 +161,7 @@ class CountError(ThresholdMetric):
             self.score_thrs = [default]
 
     def values(self, records: list[ImageRecord]) -> dict[str, float]:
-        """The values of each threshold, or of the first one and the best one."""
+        """The values of each threshold, or of the first one and the chosen one."""
         true = np.array([record.true for record in records])
         found = [count_by_score(record.scores, self.score_thrs) for record in records]
         counted = count_values(true, np.array(found).reshape(-1, len(self.score_thrs)))

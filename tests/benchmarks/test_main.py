@@ -8,17 +8,24 @@ from benchmarks.__main__ import command_line, main
 
 
 def test_options_are_the_functions_arguments() -> None:
-    def run(data: Path | None = None, rounds: int = 3, patience: float = 1.5, only: str = 'all'):
+    def run(
+        data: Path | None = None,
+        rounds: int = 3,
+        patience: float = 1.5,
+        only: str = 'all',
+        runs: tuple[Path, ...] = (),
+    ):
         """Times."""
 
     def parse(*argv: str) -> dict:
         return vars(command_line('any', run).parse_args(argv))
 
-    assert parse() == dict(data=None, rounds=3, patience=1.5, only='all', write=None)
+    assert parse() == dict(data=None, rounds=3, patience=1.5, only='all', runs=(), write=None)
     given = parse('--data', 'some where', '--rounds', '7', '--patience', '2', '--write', 'a.md')
     assert given['data'] == Path('some where')
     assert given['write'] == Path('a.md')
     assert (given['rounds'], given['patience']) == (7, 2.0)
+    assert parse('--runs', 'a', 'b')['runs'] == [Path('a'), Path('b')]
 
 
 def test_the_table_goes_between_the_pages_marks(tmp_path: Path, capsys) -> None:

@@ -29,7 +29,8 @@ def evaluate(
 
     1. The best checkpoint by segm mAP on validation: the one that training marked so, or the best
        of those named.
-    2. On validation, the score threshold of least relative count error, ties by pooled Dice.
+    2. On validation, the score threshold by count error
+       (:func:`cellkit.metrics.counting.stable_threshold`).
     3. The part's values with that checkpoint and threshold, once, with bootstrap intervals.
 
     Args:

@@ -155,7 +155,10 @@ class Session:
             records = self.records(chosen.file, 'val')
             choice = choose_threshold(records)
             threshold = choice.value
-            source = 'least relative count error on validation, ties by pooled Dice'
+            source = (
+                f'from count errors on validation, where {choice.low:g} to {choice.high:g} do as '
+                'well within one standard error'
+            )
             if not any(record.found(choice.thresholds[0]) for record in records):
                 source = 'the default: nothing was predicted on validation, so none could be chosen'
             validation = values(records, threshold)

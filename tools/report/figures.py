@@ -43,7 +43,7 @@ METRIC_PANELS = {
     },
     'count error': {
         'count/relative_error': 'default score',
-        'count/best_relative_error': 'best score',
+        'count/best_relative_error': 'chosen score',
     },
 }
 STYLE = {
@@ -139,7 +139,7 @@ def precision_recall_figure(curves: Curves, evaluation: Mapping[str, Any]) -> by
 
 @matplotlib.rc_context(STYLE)
 def threshold_figure(choice: Mapping[str, Any], score_thr: float) -> bytes:
-    """Count error and Dice on validation by score threshold, and the one that was chosen."""
+    """Count error and Dice on validation by score threshold, the chosen one and those as good."""
     figure, (left, right) = _panels(2, 2.9)
     left.plot(choice['thresholds'], choice['relative_error'], color=BLUE)
     left.set_title('relative count error on validation')
@@ -148,6 +148,9 @@ def threshold_figure(choice: Mapping[str, Any], score_thr: float) -> bytes:
     right.plot(choice['thresholds'], choice['dice_pooled'], color=GREEN)
     right.set_title('pooled Dice on validation')
     for axes in (left, right):
+        if choice.get('low') is not None:  # evaluations from before it was chosen so lack it
+            label = f'as good: {choice["low"]:g} to {choice["high"]:g}'
+            axes.axvspan(choice['low'], choice['high'], color=GREY, alpha=0.2, lw=0, label=label)
         axes.axvline(score_thr, color=ORANGE, linestyle=':', label=f'chosen: {score_thr:g}')
         axes.set(xlabel='score threshold', xlim=(0, 1))
         axes.legend(loc='best')

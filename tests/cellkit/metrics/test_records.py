@@ -109,21 +109,21 @@ def test_two_cells_merged():
     assert found['instance/f1_50'] == pytest.approx(6 / 7)
 
 
-def test_the_threshold_of_least_count_error_is_chosen():
+def test_a_threshold_is_chosen_by_count_error():
     label_map, box_list = squares(), [*boxes(), [10, 50, 10, 10]]
     label_map[50:60, 10:20] = 5  # where there is no cell
     scores = [0.9, 0.9, 0.9, 0.6, 0.3]
     thresholds = (0.2, 0.5, 0.7)
     records = [measure(results(label_map, box_list, scores))]
     choice = choose_threshold(records, thresholds)
-    assert choice.value == 0.5
+    assert (choice.value, choice.low, choice.high) == (0.5, 0.5, 0.5)
     assert choice.relative_error == [1 / 4, 0, 1 / 4]
     assert choice.dice_pooled[1] == values(records, 0.5)['pixel/dice_pooled']
-    # Five or three cells found are equally wrong; with five, more pixels are right.
-    assert choose_threshold(records, (0.2, 0.25, 0.7)).value == 0.25
-    assert choose_threshold(records, (0.7, 0.25, 0.2)).value == 0.25
+    # Five or three cells found are equally wrong.
+    assert choose_threshold(records, (0.2, 0.25, 0.7))[:3] == (0.25, 0.2, 0.7)
+    assert choose_threshold(records, (0.7, 0.25, 0.2))[:3] == (0.25, 0.2, 0.7)
     nothing = measure(Detections([], np.zeros(0), np.zeros((0, 4))))
-    assert choose_threshold([nothing], thresholds).value == 0.5
+    assert choose_threshold([nothing], (0.2, 0.7))[:3] == (0.5, 0.5, 0.5)
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.25, 0.5, 1.0]))

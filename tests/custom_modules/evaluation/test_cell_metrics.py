@@ -21,7 +21,7 @@ from pycocotools.cocoeval import COCOeval
 
 import custom_modules  # noqa: F401
 from cellkit.errors import UserError
-from cellkit.metrics.counting import count_values
+from cellkit.metrics.counting import count_values, stable_threshold
 from cellkit.metrics.pixel import pixel_values
 from cellkit.metrics.records import Detections, instance_values, measure_image
 from cellkit.metrics.truth import TrueImage
@@ -115,7 +115,7 @@ def test_values_are_those_of_the_unions(tmp_path, as_rle):
     assert all(type(value) is float for value in values.values())
 
 
-def test_counts_are_those_above_the_threshold_and_the_best_is_found(tmp_path):
+def test_counts_are_those_above_the_threshold_and_a_threshold_is_chosen(tmp_path):
     path, images = write_set(tmp_path, 5)
     thresholds = np.linspace(0.05, 0.95, 19)
     values = measure('CountError', path, images, score_thrs=thresholds, choose=True)
@@ -125,9 +125,10 @@ def test_counts_are_those_above_the_threshold_and_the_best_is_found(tmp_path):
     expected = count_values(true, pred)
     for name, value in expected.items():
         assert values[f'count/{name}'] == pytest.approx(value[0])
-    assert values['count/best_relative_error'] == expected['relative_error'].min()
-    chosen = np.argmin(np.abs(thresholds - values['count/best_score_thr'])) + 1
-    assert expected['relative_error'][chosen] == expected['relative_error'].min()
+    chosen = stable_threshold(true, pred, (0.5, *thresholds)).value
+    assert values['count/best_score_thr'] == chosen
+    at = [0.5, *thresholds].index(chosen)
+    assert values['count/best_relative_error'] == expected['relative_error'][at]
 
 
 def test_instances_are_those_above_the_threshold(tmp_path):

@@ -81,9 +81,11 @@ def test_the_best_checkpoint_and_threshold_are_chosen_on_validation(run, detecto
     result = read(run)
     assert result['checkpoint'] == 'iter_10.pth'
     assert result['checkpoint_candidates']['iter_2.pth'] < 0.6
-    # The extra detection of score 0.3 is left out, so the count is right from 0.31 on; of equal
-    # thresholds the greatest is taken.
-    assert result['score_thr'] == 0.8
+    # The extra detection of score 0.3 is left out, so the count is right from 0.31 to 0.8: the
+    # middle is taken.
+    assert result['score_thr'] == 0.56
+    assert [result['threshold_choice'][end] for end in ('low', 'high')] == [0.31, 0.8]
+    assert result['score_thr_source'].startswith('from count errors on validation, where 0.31 to')
     figures = result['figures']
     assert figures['count/relative_error'] == 0
     for key in ('pixel/dice', 'pixel/iou_pooled', 'instance/pq', 'instance/f1_90', 'coco/segm_mAP'):
@@ -221,7 +223,7 @@ def test_a_threshold_is_not_taken_over_by_a_later_checkpoint_of_that_name(run, d
     assert main([str(run), '--samples', '0']) == 0
     file = run / 'iter_10.pth'
     opened = Run(run)
-    assert opened.threshold(opened.open_checkpoint(file)).value == 0.8
+    assert opened.threshold(opened.open_checkpoint(file)).value == 0.56
     torch.save({'state_dict': {'step': torch.tensor(11)}, 'meta': {}}, file)
     assert opened.threshold(opened.open_checkpoint(file)).value == 0.5
 

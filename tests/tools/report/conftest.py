@@ -79,7 +79,8 @@ def write_evaluation(run: Path, annotations: Path) -> None:
     about = {'part': 'test', 'image_ids': [1, 2, 3], 'checkpoint_sha256': digest}
     (folder / 'test.about.json').write_text(json.dumps(about))
     records = read_predictions(folder / 'test.json').measure(GroundTruth(annotations))
-    choice = {'thresholds': [0.4, 0.5], 'relative_error': [0.2, 0.1], 'dice_pooled': [0.8, 0.9]}
+    choice = {'value': 0.5, 'low': 0.5, 'high': 0.5, 'thresholds': [0.4, 0.5]}
+    choice |= {'relative_error': [0.2, 0.1], 'dice_pooled': [0.8, 0.9]}
     evaluation = {
         'part': 'test',
         'checkpoint': 'best_coco_segm_mAP_iter_100.pth',
