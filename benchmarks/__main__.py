@@ -8,6 +8,7 @@
     stain           stain normalisation against torchstain, tiatoolbox and staintools
     agreement       metrics against the libraries that defined them
     stain-training  does stain handling help? the small model trained each way
+    labels          how many labels? quality against the number of labelled images
 
 ``python -m benchmarks NAME --help`` tells the options; ``--write PAGE`` puts the table between the
 page's marks of that name.
@@ -26,7 +27,9 @@ from typing import get_args
 from cellkit.files.program import run_program
 from cellkit.files.writing import write_between_marks
 
-NAMES = ('dense', 'model', 'gpu', 'memory', 'coco', 'stain', 'agreement', 'stain-training')
+NAMES = (
+    'dense', 'model', 'gpu', 'memory', 'coco', 'stain', 'agreement', 'stain-training', 'labels',
+)  # fmt: skip
 
 
 def command_line(name: str, run: Callable[..., str]) -> argparse.ArgumentParser:
@@ -40,8 +43,14 @@ def command_line(name: str, run: Callable[..., str]) -> argparse.ArgumentParser:
         kind = next(iter(get_args(about.annotation)), about.annotation)  # Path of Path | None
         option = f'--{argument.replace("_", "-")}'
         parser.add_argument(option, type=kind, default=about.default, help='default: %(default)s')
-    parser.add_argument('--write', type=Path, metavar='PAGE', help='Markdown page')
+    if not _writes(run):
+        parser.add_argument('--write', type=Path, metavar='PAGE', help='Markdown page')
     return parser
+
+
+def _writes(run: Callable[..., str]) -> bool:
+    """Whether a benchmark writes the page itself."""
+    return 'write' in inspect.signature(run).parameters
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = parser.parse_args(argv[:1]).name
     run = import_module(f'benchmarks.{name.replace("-", "_")}').run
     options = vars(command_line(name, run).parse_args(argv[1:]))
-    page = options.pop('write')
+    page = None if _writes(run) else options.pop('write')
 
     def work() -> None:
         text = run(**options)
