@@ -9,6 +9,7 @@
     agreement       metrics against the libraries that defined them
     stain-training  does stain handling help? the small model trained each way
     threshold       the score threshold, chosen in several ways, on images it was not chosen on
+    labels          how many labels? quality against the number of labelled images
 
 ``python -m benchmarks NAME --help`` tells the options; ``--write PAGE`` puts the table between the
 page's marks of that name.
@@ -28,7 +29,8 @@ from cellkit.files.program import run_program
 from cellkit.files.writing import write_between_marks
 
 NAMES = (
-    'dense', 'model', 'gpu', 'memory', 'coco', 'stain', 'agreement', 'stain-training', 'threshold'
+    'dense', 'model', 'gpu', 'memory', 'coco', 'stain', 'agreement', 'stain-training', 'threshold',
+    'labels',
 )  # fmt: skip
 
 
@@ -47,8 +49,14 @@ def command_line(name: str, run: Callable[..., str]) -> argparse.ArgumentParser:
         parser.add_argument(
             option, type=kind, nargs=several, default=about.default, help='default: %(default)s'
         )
-    parser.add_argument('--write', type=Path, metavar='PAGE', help='Markdown page')
+    if not _writes(run):
+        parser.add_argument('--write', type=Path, metavar='PAGE', help='Markdown page')
     return parser
+
+
+def _writes(run: Callable[..., str]) -> bool:
+    """Whether a benchmark writes the page itself."""
+    return 'write' in inspect.signature(run).parameters
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = parser.parse_args(argv[:1]).name
     run = import_module(f'benchmarks.{name.replace("-", "_")}').run
     options = vars(command_line(name, run).parse_args(argv[1:]))
-    page = options.pop('write')
+    page = None if _writes(run) else options.pop('write')
 
     def work() -> None:
         text = run(**options)
