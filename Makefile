@@ -12,8 +12,8 @@ $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,\
   $(eval override export $(name) := $$(value $(name)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup download prepare train evaluate report predict test lint bench bench-stain \
-  stain-figure clean
+.PHONY: help setup download prepare train evaluate report predict box test lint bench \
+  bench-stain stain-figure clean
 
 help: ## this page
 	@echo "Blood-cell segmentation. Targets:"
@@ -55,9 +55,13 @@ report: setup ## one HTML page of a run: curves, values, errors, pictures
 	  $(if $(OUT),--out "$$OUT") $(ARGS)
 
 predict: setup ## outlines, counts and areas of your own slides
-#: IMAGES=/path/to/my/slides  RUN=work_dirs/… (the newest)  OUT=…  ARGS="--pixel-size 0.075"
+#: IMAGES=/path/to/my/slides  RUN=work_dirs/… (the newest, else box)  OUT=…  ARGS="--pixel-size 0.075"
 	@$(PY) -m tools.predict $(if $(IMAGES),"$$IMAGES") $(if $(RUN),--run "$$RUN") \
 	  $(if $(OUT),--out "$$OUT") $(ARGS)
+
+box: setup ## make the model in the box anew (hours; goes on where it was stopped)
+#: OPTS="train_dataloader.batch_size=32 …"  ARGS="--checkpoint FILE"
+	@$(PY) -m tools.box $(if $(OPTS),--opts "$$OPTS") $(ARGS)
 
 test: setup ## run the tests
 #: ARGS="-m 'not slow' tests/cellkit"  TEST_JOBS=2

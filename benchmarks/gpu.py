@@ -14,7 +14,7 @@ from benchmarks.harness import in_turn, machine, markdown_table
 from benchmarks.memory import BLOCKS, CONFIG
 from benchmarks.model import batch, training_step
 from cellkit.errors import UserError
-from custom_modules.engine.training_memory import GIB, kept_gib, largest_image
+from custom_modules.engine.training_memory import GIB, kept_gib, training_size
 
 STEPS = [  # precision, blocks recomputed, images at once
     ('bfloat16', False, 16),
@@ -75,7 +75,7 @@ def run(steps: int = 5) -> str:
         raise UserError('there is no GPU; `python -m benchmarks model` times a step on a CPU')
     init_default_scope('mmdet')
     config = Config.fromfile(CONFIG)
-    height, width = size = largest_image(config.train_dataloader.dataset.pipeline)
+    height, width = size = training_size(config)
     rows = []
     for precision, recompute, images in STEPS:
         counted = kept_gib(config.model, images, size, precision != 'float32', recompute)

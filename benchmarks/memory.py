@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 
 from benchmarks.harness import ROOT, markdown_table
 from custom_modules.engine.batch_choice import choose, wanted
-from custom_modules.engine.training_memory import largest_image, memories
+from custom_modules.engine.training_memory import memories, training_size
 
 CONFIG = ROOT / 'configs' / 'bccd_vitb_mask_rcnn.py'
 IMAGES = (1, 2, 4, 8, 16)
@@ -29,7 +29,7 @@ def run(config: Path = CONFIG) -> str:
     cfg = Config.fromfile(config)
     init_default_scope('mmdet')
     batch = cfg.train_dataloader.batch_size
-    height, width = largest_image(cfg.train_dataloader.dataset.pipeline)
+    height, width = training_size(cfg)
     counted, chosen = [], []
     for precision, half in PRECISIONS.items():
         keeps = memories(cfg, half)

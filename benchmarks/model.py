@@ -19,15 +19,39 @@ from mmengine.structures import InstanceData
 from benchmarks.harness import ROOT, Way, in_turn, machine, markdown_table
 from custom_modules import LabelMapMasks
 
-ADAPTIVE = {
-    f'model.roi_head.{part}_roi_extractor.roi_layer.sampling_ratio': 0 for part in ('bbox', 'mask')
+FORMER_CHANNELS = [64, 128, 256, 256]
+STOCK_ROI_ALIGN = {
+    f'model.roi_head.{part}_roi_extractor': dict(
+        _delete_=True,
+        type='SingleRoIExtractor',
+        roi_layer=dict(type='RoIAlign', output_size=bins, sampling_ratio=1),
+        out_channels=64,
+        featmap_strides=[4, 8, 16, 32],
+    )
+    for part, bins in (('bbox', 7), ('mask', 14))
+}
+# The small model as it was before its training step was halved.
+FORMER = STOCK_ROI_ALIGN | {
+    'model.backbone.channels': FORMER_CHANNELS,
+    'model.backbone.depths': (2, 2, 2, 2),
+    'model.backbone.head_channels': 32,
+    'model.neck.in_channels': FORMER_CHANNELS,
+    'model.rpn_head.type': 'RPNHead',
+    'model.rpn_head.anchor_generator.scales': [8],
+    'model.rpn_head.anchor_generator.strides': [4, 8, 16, 32],
+    'model.roi_head.mask_head.num_convs': 4,
+    'model.train_cfg.rpn_proposal.nms_pre': 600,
+    'model.train_cfg.rpn_proposal.max_per_img': 300,
+    'model.train_cfg.rcnn.sampler.num': 128,
 }
 VARIANTS: dict[str, dict[str, dict]] = {
     'bccd_hybrid_mask_rcnn_cpu': {
         'as it is': {},
         'float32': {'model.precision': 'float32'},
         'NCHW memory': {'model.channels_last': False},
-        'RoIAlign samples adaptively': ADAPTIVE,
+        'float32, RoIAlign of mmcv': STOCK_ROI_ALIGN | {'model.precision': 'float32'},
+        'the model as it was': FORMER,
+        'the model as it was, float32': FORMER | {'model.precision': 'float32'},
     },
     'bccd_vitb_mask_rcnn': {
         'as it is': {},

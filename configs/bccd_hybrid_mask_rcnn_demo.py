@@ -5,7 +5,7 @@
 # 12 minutes on two cores with AVX512-BF16. From 17 synthetic smears, on 6 unseen ones: mask AP
 # 0.894, pooled Dice 0.972, counts 1.6 % off; on 12 real smears mask AP 0.740, AP50 0.942, pooled
 # Dice 0.927, counts 9.8 % off.
-_base_ = 'bccd_hybrid_mask_rcnn_cpu.py'
+_base_ = 'bccd_hybrid_mask_rcnn_scratch.py'
 
 max_iters = 500
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters // 2)

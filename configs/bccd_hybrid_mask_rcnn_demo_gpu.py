@@ -4,7 +4,7 @@
 #   make prepare && make train
 #
 # Time and score: not measured yet.
-_base_ = 'bccd_hybrid_mask_rcnn_cpu.py'
+_base_ = 'bccd_hybrid_mask_rcnn_scratch.py'
 
 max_iters = 600
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters // 3)

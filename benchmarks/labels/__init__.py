@@ -10,15 +10,17 @@ from benchmarks.labels.page import read_points, results, write_page
 from benchmarks.labels.points import labelled, read_training_part, select
 from cellkit.errors import UserError
 from cellkit.files.prepared import data_root as named_data_root
+from tools.box import WEIGHTS
 
 CONFIG = ROOT / 'configs' / 'bccd_hybrid_mask_rcnn_cpu.py'
+SCRATCH = ROOT / 'configs' / 'bccd_hybrid_mask_rcnn_scratch.py'
 
 
 def run(
     data_root: Path | None = None,
-    box: Path | None = None,
+    box: Path = WEIGHTS,
     config: Path = CONFIG,
-    scratch_config: Path = CONFIG,
+    scratch_config: Path = SCRATCH,
     steps: int | None = None,
     score_thr: float | None = None,
     only: str | None = None,
@@ -52,8 +54,6 @@ def run(
     points = select(only, len(labelled(coco)))
     starts: dict[str, Start] = {}
     if any(point.start == 'box' for point in points):
-        if box is None:
-            raise UserError('name the box with --box FILE, or leave it out with --only scratch')
         starts['box'] = open_start(config, steps, score_thr, box)
     if any(point.start == 'scratch' for point in points):
         starts['scratch'] = open_start(scratch_config, steps, score_thr, None)

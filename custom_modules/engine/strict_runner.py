@@ -291,7 +291,8 @@ class StrictRunner(Runner):
         wanted = self._load_from
         if wanted and '://' not in wanted and not os.path.isfile(os.path.expanduser(wanted)):
             raise SystemExit(f'The checkpoint {wanted} is not there: give the path of a .pth file.')
-        super().load_or_resume()
+        with _one_sentence(UserError):
+            super().load_or_resume()
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """As MMEngine's; afterwards this folder's checkpoints are the ones that get replaced.

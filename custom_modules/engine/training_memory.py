@@ -53,7 +53,7 @@ def training_memory(
 
 def memories(config: Config, half: bool) -> dict[bool, Memory]:
     """What training a config keeps, at its pipeline's largest image, by ``recompute``."""
-    size = largest_image(config.train_dataloader.dataset.pipeline)
+    size = training_size(config)
     return {again: training_memory(config.model, size, half, again) for again in (False, True)}
 
 
@@ -103,6 +103,14 @@ def free_gib(device: torch.device) -> float | None:
     if device.type != 'cuda':
         return None
     return (torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)) / GIB
+
+
+def training_size(config: Config) -> tuple[int, int] | None:
+    """(height, width) of the largest image that a config trains on, pixels; None if not said."""
+    dataset = config.train_dataloader.dataset
+    if dataset.type == 'SyntheticSmears':  # drawn at the size it is trained at
+        return tuple(dataset['size'][::-1])
+    return largest_image(dataset.pipeline)
 
 
 def largest_image(pipeline: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:

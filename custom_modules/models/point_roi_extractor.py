@@ -34,7 +34,7 @@ class PointRoIAlign(nn.Module):
         Returns:
             (N, C, h, w). Points outside the map take its nearest pixel.
         """
-        images, channels, height, width = maps.shape
+        images, _, height, width = maps.shape
         rows, columns = self.output_size
         owner = rois[:, 0].long()
         # Each image's RoIs in a row of their own, padded to the longest.

@@ -14,7 +14,7 @@ class UpperLevelsRPNHead(RPNHead):
 
     Args:
         *args: As for :class:`RPNHead`.
-        first_level: Index of the first map used; ``anchor_generator.strides`` start with its stride.
+        first_level: Index of the first map used; the anchors' strides start with its stride.
         **kwargs: As for :class:`RPNHead`.
     """
 

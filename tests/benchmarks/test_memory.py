@@ -8,7 +8,7 @@ from mmengine.config import Config
 from benchmarks import memory
 from benchmarks.harness import ROOT
 from custom_modules.engine.batch_choice import HEADROOM, LEAST_ROOM
-from custom_modules.engine.training_memory import kept_gib, largest_image
+from custom_modules.engine.training_memory import kept_gib, training_size
 
 PAGE = ROOT / 'docs' / 'memory.md'
 
@@ -23,7 +23,7 @@ def rows() -> list[list[str]]:
 @pytest.mark.parametrize('again', [False, True])
 def test_the_table_is_of_the_model_as_it_is(precision: str, again: bool) -> None:
     config = Config.fromfile(memory.CONFIG)
-    size = largest_image(config.train_dataloader.dataset.pipeline)
+    size = training_size(config)
     kind = [precision, 'recomputed' if again else 'kept']
     (row,) = (row for row in rows() if row[:2] == kind and len(row) == 7)
     for images, stored in zip(memory.IMAGES, row[2:], strict=True):

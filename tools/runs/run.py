@@ -72,7 +72,7 @@ class Run:
         work_dirs: Path = WORK_DIRS,
         or_box: bool = False,
     ) -> None:
-        if folder is None and or_box and not written_by_training(work_dirs):
+        if folder is None and or_box and BOX.is_dir() and not written_by_training(work_dirs):
             folder = BOX
         self.is_newest = folder is None
         self.folder = newest_run(work_dirs) if folder is None else Path(folder)
@@ -128,8 +128,8 @@ class Run:
         if self.checkpoints:
             return max(self.checkpoints, key=_modified)
         raise UserError(
-            f'{self.folder}: holds no checkpoint (.pth, .safetensors) yet; wait for the first one, or name '
-            'another run'
+            f'{self.folder}: holds no checkpoint (.pth, .safetensors) yet; wait for the first one, '
+            'or name another run'
         )
 
     @cached_property

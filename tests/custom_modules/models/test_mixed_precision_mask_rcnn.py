@@ -55,14 +55,14 @@ def outputs() -> dict[str, list]:
 def test_networks_compute_in_it_and_hand_over_float32(outputs: dict, precision: str) -> None:
     inside, seen = outputs[precision]
     assert {out.dtype for out in inside[:2]} == {getattr(torch, precision)}
-    assert len(seen) >= 4 + 8 + 2 + 1
+    assert len(seen) >= 4 + 6 + 2 + 1  # neck, proposals at three levels, boxes, masks
     assert {out.dtype for out in seen} == {torch.float32}
 
 
 @pytest.mark.parametrize(('precision', 'error'), [('bfloat16', 0.05), ('float16', 0.01)])
 def test_precisions_agree(outputs: dict, precision: str, error: float) -> None:
     """Up to the first proposals: later ones may be ranked otherwise."""
-    for low, full in zip(outputs[precision][1][:12], outputs['float32'][1][:12], strict=True):
+    for low, full in zip(outputs[precision][1][:10], outputs['float32'][1][:10], strict=True):
         assert (low - full).norm() <= error * full.norm() + 1e-3
         assert not torch.equal(low, full)
 

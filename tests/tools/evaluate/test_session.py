@@ -200,6 +200,7 @@ def test_bad_input_is_told_in_a_sentence(run, detector, tiny_data, tmp_path, cap
     (tmp_path / 'empty').mkdir()
     assert 'empty: holds no checkpoint' in failure([tmp_path / 'empty'], capsys)
     monkeypatch.chdir(tmp_path / 'empty')
+    monkeypatch.setattr('tools.runs.run.BOX', Path('no box'))
     assert 'holds no training run' in failure([], capsys)
     (run / 'broken.pth').write_bytes(b'no checkpoint')
     assert "broken.pth: can't be read" in failure([run / 'broken.pth'], capsys)

@@ -95,8 +95,11 @@ def test_one_sentence_where_nothing_can_start(
     assert not Path('predictions').exists()
 
 
-def test_no_run_at_all(lab, capsys: pytest.CaptureFixture) -> None:
+def test_no_run_at_all_and_no_box(
+    lab, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab.write('in/a.png')
+    monkeypatch.setattr('tools.runs.run.BOX', Path('no box'))
     assert main(['in']) == 2
     assert 'work_dirs: holds no training run; train first' in capsys.readouterr().err
 
