@@ -204,7 +204,7 @@ def compare(
     rng = np.random.default_rng(seed)
     thresholds = {name: np.zeros(splits) for name in ways}
     errors = {name: np.zeros(len(images.true)) for name in ways}
-    cells = np.zeros(len(images.true))
+    cells, of_images = np.zeros(len(images.true)), images.errors
     for k in range(splits):
         order = rng.permutation(len(images.true))
         seen, held_out = images.of(order[:number]), order[number:]
@@ -212,7 +212,7 @@ def compare(
         for name, choose in ways.items():
             thresholds[name][k] = value = choose(seen)
             at = int(np.flatnonzero(value == THRESHOLDS)[0])
-            errors[name][held_out] += images.errors[held_out, at]
+            errors[name][held_out] += of_images[held_out, at]
     return HeldOut(thresholds, errors, cells)
 
 

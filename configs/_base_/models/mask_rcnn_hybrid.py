@@ -5,6 +5,7 @@ _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
 width = 64
 channels = [64, 96, 192, 256]
+extractor = dict(type='PointRoIExtractor', out_channels=width, featmap_strides=[4, 8, 16, 32])
 
 model = dict(
     type='MixedPrecisionMaskRCNN',
@@ -24,21 +25,9 @@ model = dict(
         anchor_generator=dict(scales=[4, 8], ratios=[1.0], strides=[8, 16, 32]),
     ),
     roi_head=dict(
-        bbox_roi_extractor=dict(
-            _delete_=True,
-            type='PointRoIExtractor',
-            output_size=7,
-            out_channels=width,
-            featmap_strides=[4, 8, 16, 32],
-        ),
+        bbox_roi_extractor=dict(_delete_=True, output_size=7, **extractor),
         bbox_head=dict(in_channels=width, fc_out_channels=256, num_classes=1),
-        mask_roi_extractor=dict(
-            _delete_=True,
-            type='PointRoIExtractor',
-            output_size=14,
-            out_channels=width,
-            featmap_strides=[4, 8, 16, 32],
-        ),
+        mask_roi_extractor=dict(_delete_=True, output_size=14, **extractor),
         mask_head=dict(
             type='RLEMaskHead',
             in_channels=width,

@@ -84,7 +84,7 @@ def test_packing_keeps_weights_and_texts(tmp_path: Path) -> None:
     assert content['about']['score_threshold'] == '0.3'
 
 
-def test_a_damaged_box_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_damaged_box_is_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / 'model.safetensors'
     file.write_bytes(WEIGHTS.read_bytes()[:5000])
     with pytest.raises(UserError, match='is damaged'):
