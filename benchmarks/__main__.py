@@ -2,6 +2,7 @@
 
     dense           label map and run lengths against the stock bitmap a cell
     model           a training step of the configs, and what each speed setting is worth
+    predict         an image in tools.predict, and in MMDetection's inferencer
     gpu             a training step of the main config on a GPU, and what it keeps
     memory          GPU memory of training, counted without one, and what fits which card
     coco            COCO evaluation against pycocotools and faster-coco-eval
@@ -29,8 +30,8 @@ from cellkit.files.program import run_program
 from cellkit.files.writing import write_between_marks
 
 NAMES = (
-    'dense', 'model', 'gpu', 'memory', 'coco', 'stain', 'agreement', 'stain-training', 'threshold',
-    'labels',
+    'dense', 'model', 'predict', 'gpu', 'memory', 'coco', 'stain', 'agreement', 'stain-training',
+    'threshold', 'labels',
 )  # fmt: skip
 
 

@@ -39,13 +39,13 @@ def visible_cells(
     kept = []
     for k in np.argsort(scores, kind='stable')[::-1]:
         own = slice(first[k], first[k + 1])
-        runs = [taken[start:end] for start, end in zip(starts[own], ends[own], strict=True)]
-        area = int((ends[own] - starts[own]).sum())
-        free = area - sum(np.count_nonzero(run) for run in runs)
-        if free == 0 or free < least * area:
+        lengths = ends[own] - starts[own]
+        before = np.cumsum(lengths) - lengths
+        pixels = np.arange(lengths.sum()) + np.repeat(starts[own] - before, lengths)
+        free = len(pixels) - np.count_nonzero(taken[pixels])
+        if free == 0 or free < least * len(pixels):
             continue
-        for run in runs:
-            run[:] = True
+        taken[pixels] = True
         kept.append(int(k))
     kept = np.sort(np.array(kept, np.int64))
     order = np.argsort(scores[kept], kind='stable')

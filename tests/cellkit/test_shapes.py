@@ -90,3 +90,23 @@ def test_no_cells() -> None:
 def test_wrong_shape() -> None:
     with pytest.raises(ValueError, match='must be'):
         shape_values(np.zeros((2, 3, 4), np.int32))
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_as_scikit_image_measures(seed: int) -> None:
+    """Also cells of one pixel, in several pieces and with holes."""
+    measure = pytest.importorskip('skimage.measure')
+    rng = np.random.default_rng(seed)
+    label_map = rng.integers(0, 6, (rng.integers(1, 40), rng.integers(1, 40)))
+    label_map[:, ::2] = rng.integers(8, 12, label_map[:, ::2].shape)
+    label_map[0, 0] = 20  # a pixel alone
+    names = ('label', 'num_pixels', 'centroid', 'eccentricity', 'perimeter_crofton')
+    peer = measure.regionprops_table(label_map, properties=names)
+    found = shape_values(label_map)
+    np.testing.assert_array_equal(found['label'], peer['label'])
+    np.testing.assert_array_equal(found['area'], peer['num_pixels'])
+    np.testing.assert_allclose(found['centroid_x'], peer['centroid-1'])
+    np.testing.assert_allclose(found['centroid_y'], peer['centroid-0'])
+    np.testing.assert_allclose(found['eccentricity'], peer['eccentricity'], atol=1e-7)
+    round_ = 4 * np.pi * peer['num_pixels'] / np.maximum(peer['perimeter_crofton'], 1e-9) ** 2
+    np.testing.assert_allclose(found['circularity'], np.minimum(round_, 1))

@@ -15,7 +15,7 @@ from mmengine.registry import init_default_scope
 
 from cellkit.errors import UserError
 from cellkit.rle import encode_crops
-from cellkit.tiles import Piece, merge_pieces, pieces_of, tile_windows
+from cellkit.tiles import Piece, Window, merge_pieces, pieces_of, tile_windows
 from cellkit.visible import visible_cells
 from custom_modules.structures.detections import detections_of
 from tools.runs.model import build_model
@@ -63,7 +63,7 @@ class Detector:
     ) -> None:
         config = copy.deepcopy(checkpoint.config)
         init_default_scope(config.get('default_scope', 'mmdet'))
-        self.score_thr, self.tile = score_thr, tile
+        self.device, self.score_thr, self.tile = device, score_thr, tile
         self.pipeline = Compose(picture_pipeline(get_test_pipeline_cfg(config), scale, tile))
         rcnn = config.model.get('test_cfg', {}).get('rcnn', {})
         self.limit = rcnn.get('max_per_img')
@@ -73,34 +73,42 @@ class Detector:
         self.model = build_model(config, checkpoint.weights, device)
 
     def __call__(
-        self, picture: np.ndarray, progress: Callable[[Iterable], Iterable] = iter
+        self,
+        picture: np.ndarray,
+        run: Callable[[Callable, Iterable], Iterable] = map,
+        progress: Callable[..., Iterable] = lambda results, total: results,
     ) -> Segmentation:
         """Find the cells of a picture.
 
         Args:
             picture: (H, W, 3) uint8 BGR.
-            progress: Wraps the list of tiles, for a progress bar.
+            run: As ``map``: calls the network. A pool's ``map`` has it see several tiles at once.
+            progress: Wraps the tiles' results, of which there are ``total``, for a progress bar.
         """
         if self.tile is None:
-            return self.segment(picture)
+            (found,) = run(self.segment, [picture])
+            return found
         size = picture.shape[:2]
         overlap = min(self.tile) // 5
         margin = max(overlap // 20, 2)
-        pieces: list[Piece] = []
-        full = False
-        for window in progress(tile_windows(size, self.tile, overlap)):
+        windows = tile_windows(size, self.tile, overlap)
+
+        def of_tile(window: Window) -> tuple[list[Piece], float, bool]:
             part = picture[window.y1 : window.y2, window.x1 : window.x2]
             found = self.segment(np.ascontiguousarray(part))
-            pieces += pieces_of(found.label_map, found.scores, window, size, margin)
-            full |= found.full
-        cells = merge_pieces(pieces)
+            pieces = pieces_of(found.label_map, found.scores, window, size, margin)
+            return list(pieces), found.resolution, found.full
+
+        tiles = list(progress(run(of_tile, windows), total=len(windows)))
+        cells = merge_pieces([piece for pieces, _, _ in tiles for piece in pieces])
         masks, xs, ys = ([getattr(cell, key) for cell in cells] for key in ('mask', 'x', 'y'))
         rles = encode_crops(masks, xs, ys, *size)
         scores = np.array([cell.score for cell in cells], float)
         label_map, kept = visible_cells(rles, scores, size)
-        return Segmentation(label_map, scores[kept], found.resolution, full)
+        _, resolution, _ = tiles[-1]
+        return Segmentation(label_map, scores[kept], resolution, any(full for *_, full in tiles))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def segment(self, picture: np.ndarray) -> Segmentation:
         """Find the cells of a picture that the network sees whole: (H, W, 3) uint8 BGR."""
         data = self.pipeline({'img': picture, 'img_id': 0})

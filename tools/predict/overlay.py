@@ -68,6 +68,9 @@ def _outlines(
             half = len(kernel) // 2
             around = np.concatenate([points[-half:], points, points[:half]])
             points = np.stack([np.convolve(axis, kernel, 'valid') for axis in around.T], axis=1)
+            # An arc of radius r bends by s * s / 8 r between points s apart: here by a sixteenth of
+            # a pixel, the drawing functions' step. They take as long as there are points.
+            points = points[:: max(round(np.sqrt(min(mask.shape)) / 2), 1)]
         curves.append(np.rint(points * (1 << SHIFT)).astype(np.int32))
     return curves
 

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import cv2
-import numpy as np
 from torch.cuda import OutOfMemoryError
 from tqdm.auto import tqdm
 
 from cellkit.errors import BadFile, UserError
 from cellkit.files.pictures import read_slide
 from cellkit.files.writing import csv_text, write_json, write_whole
-from cellkit.rle import encode_label_map
-from cellkit.shapes import shape_values
-from tools.predict.detector import Detector, Segmentation
-from tools.predict.overlay import draw_overlay
+from tools.predict.detector import Detector
+from tools.predict.outcome import Outcome, outcome_of
 from tools.predict.slides import Slide
+from tools.predict.workers import MOST, pools
 
 SETTINGS = 'settings.json'
-MOST_CELLS = np.iinfo(np.uint16).max  # that a label map of 16 bits holds
+LARGE = 1 << 26  # pixels of a picture beside which no other such one is done: it takes a gigabyte
 BOX = ('x', 'y', 'width', 'height')
 
 # Columns of the tables after the image's name: the name, the value's key, the decimals to which it
@@ -95,77 +94,67 @@ class Results:
         self._coco: list[dict[str, Any]] = []
 
     def fill(self, detector: Detector) -> None:
-        """Find the cells of all pictures; one that can't be done stops no other."""
+        """Find the cells of all pictures; one that can't be done stops no other.
+
+        Pictures are read and drawn while the network looks at others.
+        """
         cv2.setLogLevel(0)  # what OpenCV says of a bad file is said again, in one sentence
         bar = partial(tqdm, dynamic_ncols=True, disable=None)
-        try:
-            for number, slide in enumerate(bar(self.slides, unit='image'), start=1):
-                try:
-                    picture, remark = read_slide(slide.path)
-                    found = detector(picture, partial(bar, unit='tile', leave=False))
-                    self.add(slide, number, picture, found)
-                except BadFile as error:
-                    self.problems.append(f'{error}.')
-                except (MemoryError, OutOfMemoryError):
-                    self.problems.append(
-                        f'{slide.path}: needs more memory than there is; work in tiles '
-                        '(--tile 1600x1200) or cut it into parts.'
-                    )
-                except cv2.error as error:
-                    self.problems.append(
-                        f"{slide.path}: OpenCV can't handle it ({error.err}); if it is very large, "
-                        'cut it into parts.'
-                    )
-                else:
-                    if remark:
-                        self.notes.append(f'{slide.path} {remark}')
-                    if found.full:
-                        self.notes.append(
-                            f'{slide.path} has as many detections as the model gives at once '
-                            f'({detector.limit}), so cells may be missing: work in tiles (--tile)'
-                        )
-        except KeyboardInterrupt:
-            self.stopped = True
+        jobs = len(self.slides) if detector.tile is None else MOST
+        one_at_a_time = Lock()
 
-    def add(self, slide: Slide, image_id: int, picture: np.ndarray, found: Segmentation) -> None:
-        """Measure and draw a picture's cells, write the drawing and the label map, keep the rows.
+        def look_at(slide: Slide) -> tuple[Outcome, list[str]]:
+            picture, remark = read_slide(slide.path)
+            large = picture.shape[0] * picture.shape[1] > LARGE
+            with one_at_a_time if large else nullcontext():
+                found = detector(picture, network.map, partial(bar, unit='tile', leave=False))
+                outcome = outcome_of(str(slide.path), picture, found)
+            notes = [f'{slide.path} {remark}'] if remark else []
+            if found.full:
+                notes.append(
+                    f'{slide.path} has as many detections as the model gives at once '
+                    f'({detector.limit}), so cells may be missing: work in tiles (--tile)'
+                )
+            return outcome, notes
+
+        with pools(detector.device, jobs) as (pictures, network):
+            waiting = [pictures.submit(look_at, slide) for slide in self.slides]
+            try:
+                for number, future in enumerate(bar(waiting, unit='image'), start=1):
+                    slide = self.slides[number - 1]
+                    try:
+                        outcome, notes = future.result()
+                        self.add(slide, number, outcome)
+                        self.notes += notes
+                    except BadFile as error:
+                        self.problems.append(f'{error}.')
+                    except (MemoryError, OutOfMemoryError):
+                        self.problems.append(
+                            f'{slide.path}: needs more memory than there is; work in tiles '
+                            '(--tile 1600x1200) or cut it into parts.'
+                        )
+                    except cv2.error as error:
+                        self.problems.append(
+                            f"{slide.path}: OpenCV can't handle it ({error.err}); if it is very "
+                            'large, cut it into parts.'
+                        )
+            except KeyboardInterrupt:
+                self.stopped = True
+
+    def add(self, slide: Slide, image_id: int, outcome: Outcome) -> None:
+        """Write a picture's drawing and label map, and keep the rows of the tables.
 
         Args:
             slide: Where the picture is from.
             image_id: Its number in the COCO results.
-            picture: (H, W, 3) uint8 BGR.
-            found: Its cells.
-
-        Raises:
-            BadFile: There are too many cells for a label map of 16 bits.
+            outcome: What was found.
         """
-        label_map, scores = found.label_map, found.scores
-        if len(scores) > MOST_CELLS:
-            raise BadFile(str(slide.path), f'has more than {MOST_CELLS} cells', 'cut it into parts')
-        # The mask may end a pixel of the network's picture before the border.
-        values = shape_values(label_map, border=max(math.ceil(found.resolution - 1e-3), 1))
-        at_border = values['touches_border']
-        overlay = draw_overlay(picture, label_map, at_border, smooth=min(found.resolution, 4.0))
-        jpeg = cv2.imencode('.jpg', overlay, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
-        write_whole(self.out / 'overlays' / f'{slide.name}.jpg', jpeg.tobytes())
-        png = cv2.imencode('.png', label_map.astype(np.uint16))[1]
-        write_whole(self.out / 'labels' / f'{slide.name}.png', png.tobytes())
+        write_whole(self.out / 'overlays' / f'{slide.name}.jpg', outcome.overlay)
+        write_whole(self.out / 'labels' / f'{slide.name}.png', outcome.labels)
         self._done.append(str(slide.path))
-        whole = values['area'][~at_border]  # what the border cuts says nothing about size
-        count = {
-            'cells': len(scores),
-            'touching_border': int(np.count_nonzero(at_border)),
-            'mean_area': float(np.mean(whole)) if len(whole) else None,
-            'median_area': float(np.median(whole)) if len(whole) else None,
-            'foreground_fraction': np.count_nonzero(label_map) / max(label_map.size, 1),
-            'width': label_map.shape[1],
-            'height': label_map.shape[0],
-            'image_id': image_id,
-        }
+        count = outcome.values | {'image_id': image_id}
         self.counts.append(self._row(COUNT_COLUMNS, slide, count))
-        columns = {key: column.tolist() for key, column in {**values, 'score': scores}.items()}
-        for k, rle in enumerate(encode_label_map(label_map, len(scores))):
-            cell = {key: column[k] for key, column in columns.items()}
+        for cell, rle in zip(outcome.cells, outcome.rles, strict=True):
             self.cells.append(self._row(CELL_COLUMNS, slide, cell))
             number, box = len(self._coco) + 1, [cell[side] for side in BOX]
             item = dict(

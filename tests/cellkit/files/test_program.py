@@ -1,5 +1,6 @@
 """How programs end, what they say to a person, and the environment that they run in."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 
 from cellkit.errors import BadFile, UserError
-from cellkit.files.program import drop_absent_backend, run_program, words
+from cellkit.files.program import drop_absent_backend, quiet, run_program, words
 
 ABSENT = 'module://no_such_module.backend'
 DRAW = """
@@ -84,3 +85,15 @@ def test_a_list_in_one_string() -> None:
     assert words(None) == words('') == []
     with pytest.raises(UserError, match='a quotation mark stands alone'):
         words('a "b')
+
+
+def test_no_garbage_is_collected_during_imports() -> None:
+    def fail() -> None:
+        with quiet():
+            assert not gc.isenabled()
+            raise ImportError
+
+    assert gc.isenabled()
+    with pytest.raises(ImportError):
+        fail()
+    assert gc.isenabled()

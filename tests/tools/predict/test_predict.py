@@ -15,7 +15,10 @@ from mmengine.registry import init_default_scope
 
 from cellkit.errors import UserError
 from cellkit.files.writing import sha256_of
-from tools.predict import predict
+from cellkit.smears.smear import draw_smear
+from tools.predict import predict, workers
+from tools.predict.detector import Detector
+from tools.runs.run import Run
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -152,12 +155,15 @@ def test_one_bad_image_stops_no_other(lab) -> None:
 def test_stopping_keeps_what_is_done(lab, detector, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.run()
     for name in ('a', 'b', 'c'):
-        lab.write(f'in/{name}.png')
+        lab.write(f'in/{name}.png', size=(100 if name == 'b' else lab.height, lab.width))
     forward = detector.forward
 
-    def stop_at_the_second(self: torch.nn.Module, *args: object, **kwargs: object) -> list:
-        self.error = KeyboardInterrupt() if self.seen else None
-        return forward(self, *args, **kwargs)
+    def stop_at_the_second(
+        self: torch.nn.Module, inputs: torch.Tensor, *args: object, **kwargs: object
+    ) -> list:
+        if inputs.shape[2] == 100:
+            raise KeyboardInterrupt
+        return forward(self, inputs, *args, **kwargs)
 
     monkeypatch.setattr(detector, 'forward', stop_at_the_second)
     results = predict('in', out='out')
@@ -247,9 +253,8 @@ def test_threshold_of_an_evaluation(lab) -> None:
         assert threshold_used(run) == 0.45
 
 
-@pytest.mark.parametrize('head', ['RLEMaskHead', 'FCNMaskHead'])
-def test_a_real_model(lab, head: str) -> None:
-    """Mask R-CNN with untrained weights: whatever it finds must agree between all the files."""
+def real_run(lab, head: str = 'RLEMaskHead') -> Path:
+    """Mask R-CNN with untrained weights."""
     config = Config.fromfile(REPOSITORY / 'configs' / 'bccd_hybrid_mask_rcnn_cpu.py')
     config.test_dataloader.dataset.pipeline[1].scale = (lab.width, lab.height)
     config.model.roi_head.mask_head.type = head
@@ -260,6 +265,13 @@ def test_a_real_model(lab, head: str) -> None:
     torch.manual_seed(0)
     init_default_scope('mmdet')
     torch.save({'state_dict': MODELS.build(config.model).state_dict()}, run / 'last.pth')
+    return run
+
+
+@pytest.mark.parametrize('head', ['RLEMaskHead', 'FCNMaskHead'])
+def test_a_real_model(lab, head: str) -> None:
+    """Whatever untrained weights find must agree between all the files."""
+    real_run(lab, head)
     lab.write('in/a.png', (80, 60, 20, 30), size=(180, 240))
     results = predict('in', score_thr=0, out='out')
     labels = cv2.imread('out/labels/a.png', cv2.IMREAD_UNCHANGED)
@@ -268,3 +280,31 @@ def test_a_real_model(lab, head: str) -> None:
     assert 1 <= labels.max() == len(coco) == len(results.cells) <= 20
     for item in coco:
         np.testing.assert_array_equal(coco_mask.decode(item['segmentation']), labels == item['id'])
+
+
+@pytest.mark.parametrize('tile', [None, (120, 160)])
+def test_at_the_same_time_as_in_turn(lab, monkeypatch, tile: tuple[int, int] | None) -> None:
+    """Pictures and tiles that share the cores get the cells that they get alone, in their order."""
+    run, before = real_run(lab), torch.get_num_threads()
+    Path('in').mkdir()
+    for seed in range(5):
+        smear, _ = draw_smear(np.random.default_rng(seed), (180, 240))
+        cv2.imwrite(f'in/{seed}.png', smear)
+    try:
+        torch.set_num_threads(1)
+        detector = Detector(Run(run).open_checkpoint(), 'cpu', 0.0, tile=tile)
+        alone = [detector(cv2.imread(f'in/{seed}.png')) for seed in range(5)]
+        monkeypatch.setattr(workers, 'usable_cores', lambda: 3)
+        torch.set_num_threads(3)
+        results = predict(
+            'in', run, out='out', score_thr=0, tile=tile and f'{tile[1]}x{tile[0]}', device='cpu'
+        )
+    finally:
+        torch.set_num_threads(before)
+    assert [row['image'] for row in results.counts] == [f'{seed}.png' for seed in range(5)]
+    for seed, found in enumerate(alone):
+        labels = cv2.imread(f'out/labels/{seed}.png', cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(labels, found.label_map)
+        assert found.label_map.any()
+    scores = [round(float(score), 4) for found in alone for score in found.scores]
+    assert [row['score'] for row in results.cells] == scores

@@ -9,10 +9,11 @@ import pycocotools.mask as coco_mask
 import pytest
 from pycocotools.coco import COCO
 
-from cellkit.errors import BadFile, UserError
+from cellkit.errors import UserError
 from cellkit.instances import label_instances
 from tools.predict.detector import Segmentation
-from tools.predict.results import MOST_CELLS, Results
+from tools.predict.outcome import outcome_of
+from tools.predict.results import Results
 from tools.predict.slides import find_slides
 
 SETTINGS = {'score_threshold': 0.5, 'tile_height_width': (600, 800), 'pixel_size_um': None}
@@ -29,7 +30,8 @@ def written(lab, pixel_size: float | None = None) -> Results:
         picture = cv2.imread(str(slide.path))
         label_map = label_instances(picture[..., 0] < 200)[0].astype(np.int32)
         scores = np.array([0.923456, 0.84, 0.76])[: label_map.max()]
-        results.add(slide, number, picture, Segmentation(label_map, scores, 1.0, False))
+        found = Segmentation(label_map, scores, 1.0, False)
+        results.add(slide, number, outcome_of(slide.name, picture, found))
     results.write(SETTINGS)
     return results
 
@@ -102,7 +104,7 @@ def test_how_near_the_border_a_cell_touches_it(lab) -> None:
     for resolution, touches in ((0.5, 0), (3.0, 0), (3.2, 1)):
         results = Results(Path(f'out{resolution}'), slides)
         found = Segmentation(label_map, np.array([0.9]), resolution, False)
-        results.add(slides[0], 1, picture, found)
+        results.add(slides[0], 1, outcome_of('a', picture, found))
         assert results.cells[0]['touches_border'] == touches
 
 
@@ -157,14 +159,3 @@ def test_other_results_are_not_overwritten(lab) -> None:
     for damaged in ('{"images": ', '[]', '{}', '{"images": 3}'):
         Path('out/settings.json').write_text(damaged)
         Results(Path('out'), slides)
-
-
-def test_more_cells_than_a_label_map_holds(lab) -> None:
-    lab.write('in/a.png')
-    slides = find_slides(['in'])[1]
-    results = Results(Path('out'), slides)
-    found = Segmentation(np.zeros((4, 4), np.int32), np.ones(MOST_CELLS + 1), 1.0, False)
-    with pytest.raises(BadFile, match=r'a\.png: has more than 65535 cells; cut it into parts'):
-        results.add(slides[0], 1, np.zeros((4, 4, 3), np.uint8), found)
-    assert not results.counts
-    assert not list(Path('out').iterdir())

@@ -1,0 +1,30 @@
+"""What is written of a picture; the files themselves are read back in test_results.py."""
+
+import numpy as np
+import pytest
+
+from cellkit.errors import BadFile
+from tools.predict.detector import Segmentation
+from tools.predict.outcome import MOST_CELLS, outcome_of
+
+
+def test_values_belong_to_their_cells() -> None:
+    label_map = np.zeros((40, 50), np.int32)
+    label_map[10:20, 10:15], label_map[30:40, 20:26] = 1, 2
+    found = Segmentation(label_map, np.array([0.9, 0.7]), 1.0, False)
+    outcome = outcome_of('a.png', np.zeros((40, 50, 3), np.uint8), found)
+    assert outcome.values == {
+        'cells': 2, 'touching_border': 1, 'mean_area': 50.0, 'median_area': 50.0,
+        'foreground_fraction': 110 / 2000, 'width': 50, 'height': 40,
+    }  # fmt: skip
+    assert [(cell['label'], cell['area'], cell['score']) for cell in outcome.cells] == [
+        (1, 50, 0.9),
+        (2, 60, 0.7),
+    ]
+    assert len(outcome.rles) == 2
+
+
+def test_more_cells_than_a_label_map_holds() -> None:
+    found = Segmentation(np.zeros((4, 4), np.int32), np.ones(MOST_CELLS + 1), 1.0, False)
+    with pytest.raises(BadFile, match=r'a\.png: has more than 65535 cells; cut it into parts'):
+        outcome_of('a.png', np.zeros((4, 4, 3), np.uint8), found)
