@@ -106,11 +106,16 @@ def encode_crops(
     columns, rows = np.divmod(starts - offsets[owners], strides[owners])
     starts = (xs[owners] + columns) * height + ys[owners] + rows
     ends = starts + lengths
-    # Runs of one mask that touch become one, as those of neighbouring full-height columns.
+    return encode_runs(Runs(starts, ends, owners), len(crops), height, width)
+
+
+def encode_runs(runs: Runs, num: int, height: int, width: int) -> list[dict]:
+    """RLE dicts of ``num`` masks of one size; runs of a mask that touch become one."""
+    starts, ends, owners = runs
     touch = np.zeros(len(starts) + 1, bool)
     touch[1:-1] = (ends[:-1] == starts[1:]) & (owners[:-1] == owners[1:])
     first, last = ~touch[:-1], ~touch[1:]
-    return _encode(Runs(starts[first], ends[last], owners[first]), len(crops), height, width)
+    return _encode(Runs(starts[first], ends[last], owners[first]), num, height, width)
 
 
 def decode_runs(rles: Sequence[dict]) -> Runs:

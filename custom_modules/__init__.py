@@ -27,6 +27,7 @@ from custom_modules.evaluation.cell_metrics import (
     InstanceMetrics,
     PixelDice,
 )
+from custom_modules.models.consensus_tta import ConsensusTTAModel
 from custom_modules.models.dense_assigner import DenseMaxIoUAssigner
 from custom_modules.models.hybrid_vit import HybridViT
 from custom_modules.models.map_layer_norm import MapLayerNorm
@@ -42,6 +43,7 @@ from custom_modules.visualization.rle_visualizer import RLEVisualizer
 __all__ = [
     'BCCDDataset',
     'BackboneLayerDecay',
+    'ConsensusTTAModel',
     'CountError',
     'DenseCocoMetric',
     'DenseMaxIoUAssigner',

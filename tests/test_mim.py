@@ -115,13 +115,17 @@ def test_no_half_written_checkpoint_is_left_in_use(resumed: tuple[Path, int, str
         assert 'state_dict' in torch.load(path, map_location='cpu', weights_only=False)
 
 
-def test_mim_test_writes_the_figures(mim: Mim, resumed: tuple[Path, int, str]) -> None:
+@pytest.mark.parametrize('views', [[], ['--tta']])
+def test_mim_test_writes_the_figures(
+    mim: Mim, resumed: tuple[Path, int, str], views: list[str]
+) -> None:
     run, step, _ = resumed
+    out = run / 'test' / ''.join(views)
     process = mim('test', 'mmdet', CONFIG, '--checkpoint', run / f'iter_{step + 3}.pth',
-                  '--work-dir', run / 'test', '--cfg-options', *TINY)  # fmt: skip
+                  *views, '--work-dir', out, '--cfg-options', *TINY)  # fmt: skip
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
-    (figures,) = (run / 'test').glob('*/*.json')
+    (figures,) = out.glob('2*/*.json')
     assert 'coco/segm_mAP' in json.loads(figures.read_text())
 
 

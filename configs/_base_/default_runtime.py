@@ -14,4 +14,6 @@ default_hooks = dict(
 custom_hooks = [dict(type='ValidationLossHook', max_images=32)]
 # One line each for Weights & Biases and MLflow, see docs/training.md.
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+# `mim test … --tta`: views of an image merged, masks too (docs/evaluation.md).
+tta_model = dict(type='ConsensusTTAModel')
 visualizer = dict(type='RLEVisualizer', vis_backends=vis_backends, name='visualizer')

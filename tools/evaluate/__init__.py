@@ -23,6 +23,7 @@ def evaluate(
     seed: int = 0,
     device: str | None = None,
     fresh: bool = False,
+    tta: bool = False,
     every_epoch_on_test: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a run.
@@ -47,6 +48,8 @@ def evaluate(
         seed: Of the bootstrap.
         device: ``"cpu"``, ``"cuda"`` …; the GPU if there is one when None.
         fresh: Predict again even if nothing has changed.
+        tta: Test-time augmentation: merge what the model finds in four flips of each image. The
+            results go to a folder of their own, ``tta``.
         every_epoch_on_test: Also a table of the test values of every checkpoint, for comparison
             with other reports; it must not be used to choose anything.
 
@@ -59,7 +62,7 @@ def evaluate(
     """
     from tools.evaluate.session import Session  # late: it takes seconds, --help shouldn't
 
-    session = Session(run, checkpoints, config, overrides, data, out, device, fresh)
+    session = Session(run, checkpoints, config, overrides, data, out, device, fresh, tta)
     result = session.evaluate(part, score_thr, samples, seed)
     if every_epoch_on_test:
         session.every_epoch_on_test(result['score_thr'])

@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     add('--seed', type=int, default=0, help='of the bootstrap')
     add('--device', help='cpu, cuda, cuda:1 ... (default: the GPU if there is one)')
     add('--fresh', action='store_true', help='predict again even if nothing has changed')
+    add('--tta', action='store_true', help='merge four flips of each image (results: RUN/tta)')
     add(
         '--every-epoch-on-test',
         action='store_true',

@@ -28,6 +28,7 @@ from tools.runs.model import pick_device
 from tools.runs.overrides import Overrides, apply_overrides
 from tools.runs.predictions import PartPredictions, annotations_of, part_dataset, predict_part
 from tools.runs.run import Checkpoint, Run
+from tools.runs.views import with_views
 
 BEST_BY = 'coco/segm_mAP'
 
@@ -57,6 +58,7 @@ class Session:
         out: Path | str | None = None,
         device: str | None = None,
         fresh: bool = False,
+        tta: bool = False,
     ) -> None:
         named = [Path(file) for file in checkpoints]
         if run is None and any(file.is_file() for file in named):
@@ -71,11 +73,13 @@ class Session:
         self.device = pick_device(device)
         self.named = bool(named)
         self.candidates = self._find(named) if named else self._candidates()
-        self.out = Path(out or self.run.results)
-        self.data, self.fresh = data and Path(data), fresh
+        self.out = Path(out or self.run.evaluations(tta))
+        self.data, self.fresh, self.tta = data and Path(data), fresh, tta
         self.opened = self.run.open_checkpoint(self.candidates[0], config and Path(config))
         if overrides:
             apply_overrides(self.opened.config, overrides)
+        if tta:
+            self.opened = self.opened._replace(config=with_views(self.opened.config))
         self._predictions: dict[tuple[Path, str], PartPredictions] = {}
         self._records: dict[tuple[Path, str], list[ImageRecord]] = {}
 
@@ -150,7 +154,7 @@ class Session:
         choice, validation = None, {}
         threshold, source = score_thr, 'given with --score-thr'
         if score_thr == 'run':
-            threshold, source = self.run.threshold(self.checkpoint(chosen.file))
+            threshold, source = self.run.threshold(self.checkpoint(chosen.file), tta=self.tta)
         elif score_thr is None:
             records = self.records(chosen.file, 'val')
             choice = choose_threshold(records)
@@ -218,6 +222,7 @@ class Session:
             'checkpoint_chosen': chosen.how,
             'checkpoint_candidates': chosen.candidates,
             'config': opened.config_source,
+            'test_time_augmentation': self.tta,
             'config_sha256': hashlib.sha256(opened.config.pretty_text.encode()).hexdigest(),
             'annotations': about['annotations'],
             'annotations_sha256': about['annotations_sha256'],

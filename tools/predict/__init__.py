@@ -30,6 +30,7 @@ def predict(
     scale: float = 1.0,
     tile: str | None = None,
     pixel_size: float | None = None,
+    tta: bool = False,
     device: str | None = None,
 ) -> Results:
     """Outline, count and measure the cells in pictures; docs/predict.md says what is written.
@@ -46,6 +47,7 @@ def predict(
         tile: ``"WIDTHxHEIGHT"`` in pixels, at least 64x64, of overlapping tiles to work in: the
             size of the training images. Whole pictures when None.
         pixel_size: Micrometres a pixel, for areas in µm² too.
+        tta: Test-time augmentation: merge four flips of each picture, in four times the time.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …; the GPU if there is one when None.
 
     Returns:
@@ -75,7 +77,7 @@ def predict(
         file = Path(checkpoint) if checkpoint else None
         opened = Run(run or (file and file.parent), or_box=True)
         found = opened.open_checkpoint(file, Path(config) if config else None)
-        threshold = opened.threshold(found, score_thr)
+        threshold = opened.threshold(found, score_thr, tta)
     which = ' (the newest run)' if opened.is_newest else ''
     if opened.is_box:
         which = ' (the model in the box: trained on synthetic smears alone)'
@@ -88,12 +90,13 @@ def predict(
         'score_threshold_source': threshold.source,
         'scale': scale,
         'tile_height_width': tile_size,
+        'test_time_augmentation': tta,
         'pixel_size_um': pixel_size,
         'device': device,
         'started': datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
     }
     with quiet():
-        detector = Detector(found, device, threshold.value, scale, tile_size)
+        detector = Detector(found, device, threshold.value, scale, tile_size, tta)
     subject = slides[0].path.stem if len(slides) == 1 else root.name or 'slides'
     folder = Path(out or PREDICTIONS / opened.folder.resolve().name / subject)
     results = Results(folder, slides, pixel_size)

@@ -38,6 +38,11 @@ def parser() -> argparse.ArgumentParser:
     tiles = 'work in overlapping tiles of this many pixels: the size of the training images'
     add('--tile', metavar='WIDTHxHEIGHT', help=tiles)
     add('--pixel-size', type=float, metavar='UM', help='micrometres a pixel, for areas in um2')
+    add(
+        '--tta',
+        action='store_true',
+        help='merge four flips of each picture: better, four times slower',
+    )
     add('--device', help='cpu, cuda, cuda:1 … (default: the GPU if there is one)')
     return result
 

@@ -18,8 +18,9 @@ from cellkit.rle import encode_crops
 from cellkit.tiles import Piece, Window, merge_pieces, pieces_of, tile_windows
 from cellkit.visible import visible_cells
 from custom_modules.structures.detections import detections_of
-from tools.runs.model import build_model
+from tools.runs.model import build_model, most_detections
 from tools.runs.run import Checkpoint
+from tools.runs.views import with_views
 
 
 class Segmentation(NamedTuple):
@@ -48,6 +49,7 @@ class Detector:
         scale: Enlarges what the network sees: 2 for cells half as large as in training.
         tile: (height, width) of the tiles, pixels of the picture; None for whole pictures. A tile
             is resized as a whole picture of this size would be, so all tiles have one scale.
+        tta: Merge four flips of each picture or tile, in four times the time.
 
     Raises:
         UserError: Weights of another model, or no resizing to scale in the test pipeline.
@@ -60,14 +62,15 @@ class Detector:
         score_thr: float,
         scale: float = 1.0,
         tile: tuple[int, int] | None = None,
+        tta: bool = False,
     ) -> None:
-        config = copy.deepcopy(checkpoint.config)
+        config = with_views(checkpoint.config) if tta else copy.deepcopy(checkpoint.config)
         init_default_scope(config.get('default_scope', 'mmdet'))
         self.device, self.score_thr, self.tile = device, score_thr, tile
         self.pipeline = Compose(picture_pipeline(get_test_pipeline_cfg(config), scale, tile))
+        self.limit = most_detections(config.model)
         rcnn = config.model.get('test_cfg', {}).get('rcnn', {})
-        self.limit = rcnn.get('max_per_img')
-        if 'score_thr' in rcnn:
+        if 'score_thr' in rcnn:  # not of several views: what one is unsure of counts in the mean
             # Suppression goes down the scores, so nothing changes above; masks below cost time.
             rcnn.score_thr = max(score_thr - 1e-4, 0.0)
         self.model = build_model(config, checkpoint.weights, device)
@@ -112,7 +115,11 @@ class Detector:
     def segment(self, picture: np.ndarray) -> Segmentation:
         """Find the cells of a picture that the network sees whole: (H, W, 3) uint8 BGR."""
         data = self.pipeline({'img': picture, 'img_id': 0})
-        sample = self.model.test_step({key: [value] for key, value in data.items()})[0]
+        if isinstance(data['inputs'], list):  # views
+            batch = {key: [[view] for view in views] for key, views in data.items()}
+        else:
+            batch = {key: [value] for key, value in data.items()}
+        sample = self.model.test_step(batch)[0]
         predicted = sample.pred_instances
         full = self.limit is not None and len(predicted) >= self.limit
         above = predicted.scores.double() >= self.score_thr  # before masks are encoded: it is slow

@@ -51,7 +51,8 @@ def row(name: str, folder: Path) -> list[str]:
     result = json.loads(file.read_text(encoding='utf-8'))
     run = Path(result.get('run', folder))
     minutes = read_training_log(run if run.is_dir() else folder).step_seconds / 60
-    cells = [f'`{folder.name}`', name]
+    called = f'{run.name} --tta' if result.get('test_time_augmentation') else folder.name
+    cells = [f'`{called}`', name]
     for _, key in COLUMNS:
         value, form = result['figures'].get(key), '.1%' if key.startswith('count/') else '.3f'
         cells.append('not measured' if value is None else format(value, form))

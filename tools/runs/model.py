@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 from mmdet.registry import MODELS
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
 
 from cellkit.errors import UserError
@@ -27,6 +27,16 @@ def pick_device(name: str | None = None) -> str:
     return name
 
 
+def detector_of(model: ConfigDict) -> ConfigDict:
+    """The config of a model's detector: what test-time augmentation wraps, or the model itself."""
+    return model.get('module', model)
+
+
+def most_detections(model: ConfigDict) -> int | None:
+    """How many detections of an image a config's model gives at most."""
+    return detector_of(model).get('test_cfg', {}).get('rcnn', {}).get('max_per_img')
+
+
 def build_model(
     config: Config, weights: Mapping[str, torch.Tensor], device: str
 ) -> torch.nn.Module:
@@ -35,8 +45,9 @@ def build_model(
     Raises:
         UserError: The model can't be built, or the weights are of another one.
     """
-    if 'init_cfg' in config.model.get('backbone', {}):
-        config.model.backbone.init_cfg = None  # nothing to fetch
+    detector = detector_of(config.model)
+    if 'init_cfg' in detector.get('backbone', {}):
+        detector.backbone.init_cfg = None  # nothing to fetch
     try:
         model = revert_sync_batchnorm(MODELS.build(config.model))
     except (KeyError, TypeError, ValueError) as error:
@@ -45,7 +56,7 @@ def build_model(
             'another with --config FILE'
         ) from error
     try:
-        model.load_state_dict(weights)
+        getattr(model, 'module', model).load_state_dict(weights)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:]]
         raise UserError(

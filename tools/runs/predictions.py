@@ -28,7 +28,7 @@ from cellkit.files.writing import sha256_of, write_json
 from cellkit.metrics.records import Detections, ImageRecord, measure_image
 from custom_modules.engine.peak_memory import peak_memory_gib
 from custom_modules.structures.detections import detections_of
-from tools.runs.model import build_model
+from tools.runs.model import build_model, most_detections
 from tools.runs.run import Checkpoint
 
 ImageResults = dict[int, list[dict[str, Any]]]  # COCO results by image id
@@ -151,7 +151,7 @@ def predict_part(
         'annotations': str(annotations),
         'device': device,
         'seconds_per_image': seconds,
-        'max_per_img': config.model.get('test_cfg', {}).get('rcnn', {}).get('max_per_img'),
+        'max_per_img': most_detections(config.model),
         'image_ids': list(results),
     }
     if device.startswith('cuda'):

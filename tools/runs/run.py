@@ -143,13 +143,17 @@ class Run:
         files = self.log.configs or list(self.folder.glob('*.py'))
         return max(files, key=_modified, default=None)
 
-    def evaluation_file(self, part: str = 'test') -> Path:
-        """Where the evaluation of a part is written."""
-        return self.results / f'{evaluation_stem(part)}.json'
+    def evaluations(self, tta: bool = False) -> Path:
+        """The folder that evaluations are written to; a part of it with test-time augmentation."""
+        return self.results / 'tta' if tta else self.results
 
-    def evaluation(self, part: str = 'test') -> dict[str, Any]:
+    def evaluation_file(self, part: str = 'test', tta: bool = False) -> Path:
+        """Where the evaluation of a part is written."""
+        return self.evaluations(tta) / f'{evaluation_stem(part)}.json'
+
+    def evaluation(self, part: str = 'test', tta: bool = False) -> dict[str, Any]:
         """What ``tools.evaluate`` wrote of a part; empty if it didn't."""
-        return read_object(self.evaluation_file(part))
+        return read_object(self.evaluation_file(part, tta))
 
     def open_checkpoint(self, file: Path | None = None, config: Path | None = None) -> Checkpoint:
         """Read a checkpoint with its config.
@@ -181,19 +185,24 @@ class Run:
         where = str(source or 'written in the checkpoint')
         return Checkpoint(file, content['state_dict'], found, where, content)
 
-    def threshold(self, checkpoint: Checkpoint, given: float | None = None) -> Threshold:
+    def threshold(
+        self, checkpoint: Checkpoint, given: float | None = None, tta: bool = False
+    ) -> Threshold:
         """The score from which a detection counts as a cell.
 
         The first of these: what the user gave; what the evaluation of this checkpoint chose on
-        validation (``evaluation.json``); what comes with the model in the box; what the last
-        validation before the checkpoint chose, as the checkpoint itself or the run's log says; 0.5.
+        validation (``evaluation.json``), if ``tta`` in that with test-time augmentation first;
+        what comes with the model in the box; what the last validation before the checkpoint chose,
+        as the checkpoint itself or the run's log says; 0.5.
         """
         if given is not None:
             return Threshold(given, 'given with --score-thr')
-        evaluation = self.evaluation()
-        if evaluation.get('threshold_choice') and is_evaluated(evaluation, checkpoint.file):
-            source = f'{evaluation["score_thr_source"]} (evaluation.json)'
-            return Threshold(float(evaluation['score_thr']), source)
+        for way in (True, False) if tta else (False,):
+            evaluation = self.evaluation(tta=way)
+            if evaluation.get('threshold_choice') and is_evaluated(evaluation, checkpoint.file):
+                where = self.evaluation_file(tta=way).relative_to(self.results)
+                source = f'{evaluation["score_thr_source"]} ({where})'
+                return Threshold(float(evaluation['score_thr']), source)
         if (own := checkpoint.content.get('about', {}).get('score_threshold')) is not None:
             return Threshold(float(own), 'which comes with the weights')
         chosen = 'chosen on validation in training, from the'

@@ -52,6 +52,7 @@ class ThresholdDetector(BaseModel):
         sample.pred_instances = InstanceData(
             scores=torch.tensor(scores[above], dtype=torch.float32),
             bboxes=torch.zeros((len(above), 4)),  # nothing here reads them
+            labels=torch.zeros(len(above), dtype=torch.int64),
             masks=masks,
         )
         return [sample]

@@ -37,6 +37,19 @@ def test_cells_of_a_picture(lab, detector, bitmaps: bool) -> None:
     assert empty.label_map.max() == len(empty.scores) == 0
 
 
+@pytest.mark.parametrize(('tile', 'size'), [(None, (120, 160)), ((120, 160), (190, 260))])
+def test_four_flips_give_the_cells_of_one_view(lab, detector, tile, size) -> None:
+    """The detector of these tests makes no difference between a picture and its flips."""
+    run, picture = lab.run(), lab.picture(*lab.three_cells, size=size)
+    once = detector_of(run, tile=tile)(picture)
+    views = len(detector.seen)
+    found = detector_of(run, tile=tile, tta=True)(picture)
+    assert len(detector.seen) == views * 5
+    np.testing.assert_array_equal(found.label_map, once.label_map)
+    np.testing.assert_allclose(found.scores, once.scores, atol=1e-6)
+    assert found.resolution == once.resolution
+
+
 def test_a_score_that_is_the_threshold_counts(lab) -> None:
     run, picture = lab.run(), lab.picture(*lab.three_cells)
     score = float(detector_of(run)(picture).scores[1])  # a float32, as the network gives it
