@@ -1,0 +1,4 @@
+"""Formats of other programs, writing and reading beside each other: arrays in, bytes out, and back.
+
+What is read is what was drawn; ``cellkit/drawn.py`` makes cells of it.
+"""
