@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from cellkit.files.program import DONE, PARTLY, STOPPED, run_program
 from tools.predict import predict
+from tools.predict.formats import FORMATS
 
 if TYPE_CHECKING:
     from tools.predict.results import Results
@@ -38,6 +39,10 @@ def parser() -> argparse.ArgumentParser:
     tiles = 'work in overlapping tiles of this many pixels: the size of the training images'
     add('--tile', metavar='WIDTHxHEIGHT', help=tiles)
     add('--pixel-size', type=float, metavar='UM', help='micrometres a pixel, for areas in um2')
+    files = (
+        f'what is written of each picture: {", ".join(FORMATS)} or all (default: overlay,labels)'
+    )
+    add('--formats', metavar='NAME,NAME', help=files)
     add('--device', help='cpu, cuda, cuda:1 … (default: the GPU if there is one)')
     return result
 
@@ -54,9 +59,10 @@ def tell(results: Results) -> int:
         print(f'note: {note}.')
     cells = sum(row['cells'] for row in results.counts)
     at_border = sum(row['touching_border'] for row in results.counts)
+    folders = ''.join(f'{FORMATS[name].folder}, ' for name in results.formats)
     print(
         f'{len(results.counts)} of {len(results.slides)} images, {cells} cells, {at_border} of '
-        f'them at a border: {results.out} (overlays, labels, counts.csv, cells.csv, '
+        f'them at a border: {results.out} ({folders}counts.csv, cells.csv, '
         'predictions.json)'
     )
     if results.counts and not cells:
