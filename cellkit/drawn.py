@@ -29,10 +29,14 @@ None for one that is marked as no cell.
 FRAME = 0.9
 """A drawing that covers this share of the picture or more is no cell."""
 
-REASONS: tuple[str, ...] = ('marked', 'no_area', 'outside', 'frame', 'hidden')
-"""Why drawings are left out: marked as no cell; a line, a point, empty or without the centre of a
-pixel; outside the picture; nearly the whole picture; covered by others.
-"""
+REASONS: dict[str, str] = {
+    'marked': 'marked as no cell',
+    'no_area': 'without area',
+    'outside': 'outside the picture',
+    'frame': 'around the whole picture',
+    'hidden': 'covered by others',
+}
+"""Why drawings are left out, in words; without area is also what holds no pixel's centre."""
 
 
 class Cells(NamedTuple):
