@@ -2,3 +2,6 @@
 
 What is read is what was drawn; ``cellkit/drawn.py`` makes cells of it.
 """
+
+DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading a file that isn't what it should be may raise."""

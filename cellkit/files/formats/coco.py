@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 
 from cellkit.drawn import Drawn
 from cellkit.errors import BadFile
+from cellkit.files.formats import DAMAGED
 from cellkit.files.formats.geojson import checked
 from cellkit.instances import CLASSES
 
@@ -61,7 +62,7 @@ def by_image(content: Mapping[str, Any], file: str) -> dict[str, tuple[dict, lis
             for image in images.values()
         }
         return {name: (image, found[image['id']]) for name, image in names.items()}
-    except (KeyError, TypeError, AttributeError) as error:
+    except DAMAGED as error:
         raise _bad(file, error) from error
 
 
@@ -80,7 +81,7 @@ def read(
     try:
         size = int(image['height']), int(image['width'])
         return [_drawn(item.get('segmentation'), size) for item in annotations], size
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except DAMAGED as error:
         raise _bad(file, error) from error
 
 
@@ -94,9 +95,15 @@ def _drawn(segmentation: Any, size: tuple[int, int]) -> Drawn:
         raise ValueError(
             f'a mask is of {given[1]}x{given[0]} pixels, its image {size[1]}x{size[0]}'
         )
-    if isinstance(segmentation['counts'], list):
-        return coco_mask.frPyObjects(segmentation, *size)
-    return {'size': list(size), 'counts': segmentation['counts']}
+    counts = segmentation['counts']
+    if isinstance(counts, list):
+        lengths = np.array(counts, np.int64)
+        if lengths.min(initial=0) < 0 or lengths.sum() != size[0] * size[1]:
+            raise ValueError("run lengths don't add up to the size of the mask")
+        return coco_mask.frPyObjects({'size': list(size), 'counts': lengths.tolist()}, *size)
+    if not isinstance(counts, str):
+        raise ValueError('run lengths are neither a list nor packed text')
+    return {'size': list(size), 'counts': counts}
 
 
 def _bad(file: str, error: Exception) -> BadFile:

@@ -16,6 +16,7 @@ import numpy as np
 
 from cellkit.drawn import Drawn
 from cellkit.errors import BadFile
+from cellkit.files.formats import DAMAGED
 from cellkit.instances import CLASSES
 from cellkit.outlines import Polygon, outlines_of
 
@@ -100,7 +101,7 @@ def read(content: Any, file: str) -> list[Drawn]:
     features = content if isinstance(content, list) else [content]
     try:
         return [_drawn(feature) for feature in features]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except DAMAGED as error:
         what = f'is not GeoJSON as QuPath writes it ({type(error).__name__}: {error})'
         raise BadFile(file, what, 'export the objects again as GeoJSON') from error
 

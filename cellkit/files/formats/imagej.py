@@ -17,6 +17,7 @@ from roifile import ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 
 from cellkit.drawn import Drawn
 from cellkit.errors import BadFile
+from cellkit.files.formats import DAMAGED
 from cellkit.files.formats.geojson import checked
 from cellkit.instances import CLASSES
 from cellkit.outlines import Polygon, ellipse, outlines_of, rectangle
@@ -24,6 +25,7 @@ from cellkit.outlines import Polygon, ellipse, outlines_of, rectangle
 MOVE, LINE, CLOSE = 0.0, 1.0, 4.0  # segments of a composite selection
 INTEGER_LIMIT = 1 << 15  # whole coordinates are 16-bit; composite ones are floats
 SHAPES = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED)
+BROKEN = (EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
 STAMP = (1980, 1, 1, 0, 0, 0)  # the same cells give the same bytes
 
 
@@ -87,17 +89,7 @@ def read(content: bytes, file: str) -> list[Drawn]:
             if not names and archive.namelist():
                 raise BadFile(file, 'holds no .roi', remedy)
             return [_drawn(ImagejRoi.frombytes(archive.read(name))) for name in names]
-    except (
-        ValueError,
-        TypeError,
-        IndexError,
-        NotImplementedError,
-        RuntimeError,
-        struct.error,
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-    ) as error:
+    except (*DAMAGED, *BROKEN) as error:
         raise BadFile(file, f'is no selection of ImageJ ({error})', remedy) from error
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from cellkit.drawn import Drawn
 from cellkit.errors import BadFile
+from cellkit.files.formats import DAMAGED
 from cellkit.files.formats.geojson import checked
 from cellkit.outlines import ellipse, rectangle
 from cellkit.rle import encode_label_map
@@ -47,7 +48,7 @@ def by_image(content: Sequence[Mapping[str, Any]], file: str) -> dict[str, list[
             if done:
                 found[name] = [r for r in done[-1]['result'] if 'value' in r]
         return found
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except DAMAGED as error:
         raise _bad(file, error) from error
 
 
@@ -66,14 +67,14 @@ def read(regions: Sequence[Mapping[str, Any]], file: str) -> tuple[list[Drawn], 
             sizes.add(size)
             drawn.append(_drawn(region['value'], size))
         return drawn, sizes
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except DAMAGED as error:
         raise _bad(file, error) from error
 
 
 def _drawn(value: Mapping[str, Any], size: tuple[int, int]) -> Drawn:
     percent = np.array(size[::-1]) / 100
     if 'rle' in value:
-        mask = unpack(bytes(value['rle'])).reshape(*size, -1)[..., -1] > 0
+        mask = unpack(np.array(value['rle'], np.uint8).tobytes()).reshape(*size, -1)[..., -1] > 0
         return encode_label_map(mask, 1)[0]
     if 'points' in value:
         return [[checked(np.array(value['points'], float) * percent)]]

@@ -73,6 +73,11 @@ def test_segmentations_of_other_programs() -> None:
         {'segmentation': {'size': [4, 8]}},
         {'segmentation': {'size': [9, 9], 'counts': [81]}},
         {'segmentation': 'abc'},
+        {'segmentation': {'size': [4], 'counts': []}},
+        {'segmentation': {'size': [4, 8], 'counts': 7}},
+        {'segmentation': {'size': [4, 8], 'counts': [10, -1, 23]}},
+        {'segmentation': {'size': [4, 8], 'counts': [10, 3]}},
+        {'segmentation': {'size': [4, 8], 'counts': [10**30]}},
         {'image_id': 99},
     ],
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from roifile import ROI_OPTIONS, ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 from shapely import Polygon
 
@@ -111,6 +113,22 @@ def test_what_has_no_area_is_empty() -> None:
 def test_bad_files_are_told(content: bytes) -> None:
     with pytest.raises(BadFile, match=r'^mask/a.zip: is no selection of ImageJ'):
         imagej.read(content, 'mask/a.zip')
+
+
+CHANGES = st.lists(st.tuples(st.integers(0, 400), st.sampled_from([0, 1, 127, 255])), max_size=4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([0, 1, 2]), CHANGES, st.integers(0, 400))
+def test_damaged_selections_are_read_or_told(kind, changes, cut) -> None:
+    archive = zipfile.ZipFile(io.BytesIO(imagej.write(EXAMPLE)))
+    oval = ImagejRoi(roitype=ROI_TYPE.OVAL, right=5, bottom=6, version=228).tobytes()
+    raw = bytearray([oval, *(archive.read(name) for name in archive.namelist()[:2])][kind][:cut])
+    for place, value in changes:
+        if place < len(raw):
+            raw[place] = value
+    with contextlib.suppress(BadFile):
+        cells_of(imagej.read(bytes(raw), 'a.roi'), (10, 10))
 
 
 def test_a_zip_of_something_else_is_told() -> None:

@@ -85,6 +85,7 @@ def test_names_and_annotations_of_tasks() -> None:
     'wrong',
     [
         region('brushlabels', rle=[1, 2, 3]),
+        region('brushlabels', rle=10**30),
         region('brushlabels', rle=pack(np.zeros(7, np.uint8), True)),
         region('brushlabels', rle=pack(np.zeros(4000, np.uint8), True)[:8]),
         region('polygonlabels', points=[[1, 2, 3]]),
