@@ -15,12 +15,22 @@ from cellkit.rle import decode_runs, decode_to_label_map
 def visible_cells(
     rles: Sequence[dict], scores: np.ndarray, size: tuple[int, int], least: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Paint predictions by score, without those that better ones hide and without crumbs.
+    """:func:`paint_by_score`, and of each cell the largest connected piece, as the instance rule
+    has it.
+    """
+    label_map, kept = paint_by_score(rles, scores, size, least)
+    keep_largest_piece(label_map, len(kept))
+    return label_map, kept
+
+
+def paint_by_score(
+    rles: Sequence[dict], scores: np.ndarray, size: tuple[int, int], least: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paint predictions by score, without those that better ones hide.
 
     A pixel goes to the prediction of highest score that covers it. Going down the scores, one is
     left out if less than the share ``least`` of its pixels is still free: suppression of boxes lets
-    such second outlines of one cell through. Of each cell that is painted the largest connected
-    piece stays, as the instance rule has it.
+    such second outlines of one cell through.
 
     Args:
         rles: N COCO RLE dicts.
@@ -49,19 +59,30 @@ def visible_cells(
         kept.append(int(k))
     kept = np.sort(np.array(kept, np.int64))
     order = np.argsort(scores[kept], kind='stable')
-    label_map = decode_to_label_map([rles[k] for k in kept], order, size)
-    keep_largest_piece(label_map, len(kept))
-    return label_map, kept
+    return decode_to_label_map([rles[k] for k in kept], order, size), kept
 
 
-def keep_largest_piece(label_map: np.ndarray, num: int) -> None:
-    """Erase, in place, all but the largest connected piece of each label 1..num."""
+def keep_largest_piece(
+    label_map: np.ndarray, num: int, labels: Sequence[int] | None = None
+) -> None:
+    """Erase, in place, all but the largest connected piece of each label 1..num, or of some."""
     areas, boxes = areas_and_boxes(label_map, num)
-    for k in np.flatnonzero(areas):
+    for k in np.flatnonzero(areas) if labels is None else labels:
         x1, y1, x2, y2 = boxes[k].tolist()
         crop = label_map[y1:y2, x1:x2]
-        cell = (crop == k).view(np.uint8)
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats(cell, connectivity=CONNECTIVITY)
-        if count > 2:
+        count, pieces, stats = _pieces(crop == k)
+        if count > 1:
             largest = 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])
             crop[(pieces > 0) & (pieces != largest)] = 0
+
+
+def count_pieces(mask: np.ndarray) -> int:
+    """Number of connected pieces of an (H, W) mask, foreground where non-zero."""
+    return _pieces(mask != 0)[0]
+
+
+def _pieces(mask: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(
+        np.ascontiguousarray(mask).view(np.uint8), connectivity=CONNECTIVITY
+    )
+    return count - 1, pieces, stats

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cellkit.instances import CLASSES
+from cellkit.files.formats.coco import annotation, data_set
 from data_prep.convert import Converted
 
 
@@ -22,9 +22,5 @@ def coco_dict(
         size = {'width': item.width, 'height': item.height}
         images.append({'id': image_id, 'file_name': item.pair.image, **size})
         for rle, area, box in zip(item.rles, item.areas, item.boxes, strict=True):
-            ids = {'id': len(annotations) + 1, 'image_id': image_id, 'category_id': 1}
-            cell = {'segmentation': rle, 'area': area, 'bbox': box, 'iscrowd': 0}
-            annotations.append(ids | cell)
-    categories = [{'id': k, 'name': name} for k, name in enumerate(CLASSES, start=1)]
-    found = {'images': images, 'annotations': annotations, 'categories': categories}
-    return {'info': dict(info), **found}
+            annotations.append(annotation(len(annotations) + 1, image_id, rle, area, box))
+    return data_set(images, annotations, info)

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cellkit.changes import Changes
 from cellkit.errors import BadFile, Problem
 from cellkit.files.pictures import check_file, decode_image, decode_mask, read_bytes
 from cellkit.instances import CONNECTIVITY, MIN_AREA, THRESHOLD, label_instances, split_touching
@@ -44,7 +45,9 @@ class Converted:
         merged: For each component that looks like several cells, ``{"bbox", "area", "pieces"}``.
         suspects: Indices of the cells that are such a component or a piece of one.
         thumbnail: Small grey picture for the search of near-duplicates.
-        digest: SHA-256 of the two files.
+        digest: SHA-256 of the two files; of drawings, of the image's file and its cells.
+        left_out: Number of drawings that are no cells, by reason; see cellkit/drawn.py.
+        changes: What was changed in the image's predictions, if these are known.
     """
 
     pair: Pair
@@ -58,6 +61,8 @@ class Converted:
     suspects: list[int]
     thumbnail: np.ndarray = field(repr=False)
     digest: str = ''
+    left_out: dict[str, int] = field(default_factory=dict)
+    changes: Changes | None = None
 
 
 def convert_pair(

@@ -16,13 +16,17 @@ import cellkit
 from cellkit.errors import UserError
 from cellkit.files.prepared import IMAGES, SPLIT
 from cellkit.files.writing import write_json
-from data_prep.pairs import FOLDERS
+from data_prep.pairs import ANNOTATIONS, FOLDERS
 
 STAMP = '.prepared.json'
 OURS = frozenset({'annotations', IMAGES, 'report', SPLIT, STAMP})
 
 # A change of these modules makes the data set anew, as does one in this folder.
-_CELLKIT = ('instances', 'label_maps', 'rle', 'files/pictures', 'files/prepared', 'files/writing')
+_CELLKIT = (
+    'changes', 'drawn', 'instances', 'label_maps', 'outlines', 'rle', 'visible', 'files/drawings',
+    'files/formats/coco', 'files/formats/geojson', 'files/formats/imagej',
+    'files/formats/label_studio', 'files/pictures', 'files/prepared', 'files/writing',
+)  # fmt: skip
 
 
 @contextmanager
@@ -116,15 +120,16 @@ def link_images(folder: Path, out: Path, data: Path) -> None:
 def input_fingerprint(data: Path, options: Mapping[str, Any]) -> str:
     """Hash of the data's file names, sizes and times, of the options and of the code."""
     digest = hashlib.sha256()
+    files = [data / part / ANNOTATIONS for part in ('train', 'test')]
     for folder in FOLDERS:
-        with os.scandir(data / folder) as entries:
-            for entry in sorted(entries, key=lambda e: e.name):
-                try:
-                    state = entry.stat()
-                    known = f'{state.st_size}\0{state.st_mtime_ns}'
-                except OSError:  # a link to nothing
-                    known = 'gone'
-                digest.update(f'{folder}/{os.fsencode(entry.name)}\0{known}\n'.encode())
+        files += sorted((data / folder).glob('*'))
+    for file in files:
+        try:
+            state = file.stat()
+            known = f'{state.st_size}\0{state.st_mtime_ns}'
+        except OSError:  # a link to nothing
+            known = 'gone'
+        digest.update(f'{os.fsencode(file.relative_to(data))}\0{known}\n'.encode())
     digest.update(json.dumps([str(data.resolve()), options], sort_keys=True).encode())
     sources = [file for file in Path(__file__).parent.glob('*.py') if file.name != 'download.py']
     sources += [Path(cellkit.__file__).parent / f'{name}.py' for name in _CELLKIT]

@@ -9,17 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellkit.errors import Problem, UserError
+from cellkit.files.drawings import SUFFIXES as DRAWINGS
+from cellkit.files.drawings import names, stem_of
 from cellkit.files.pictures import SUFFIXES
 
 FOLDERS: tuple[str, ...] = ('train/original', 'train/mask', 'test/original', 'test/mask')
 """The downloaded layout."""
+
+ANNOTATIONS = 'annotations.json'
+"""Drawings of all images of a part, COCO or Label Studio's: beside or in the place of ``mask``."""
 
 _LAYOUT = f'{", ".join(FOLDERS[:-1])} and {FOLDERS[-1]}'
 
 
 @dataclass(frozen=True, order=True)
 class Pair:
-    """An image and its mask, as paths relative to the data folder with ``/`` between parts."""
+    """An image and its mask or its drawings, as paths relative to the data folder with ``/``."""
 
     part: str
     stem: str
@@ -30,6 +35,8 @@ class Pair:
 def find_pairs(data: Path) -> tuple[list[Pair], list[Problem], list[str]]:
     """List the pairs of ``<data>/{train,test}/{original,mask}`` by file stem.
 
+    An image without a file in ``mask`` is paired with ``annotations.json`` where that names it.
+
     Args:
         data: The folder that holds ``train`` and ``test``. Symbolic links are followed.
 
@@ -38,7 +45,8 @@ def find_pairs(data: Path) -> tuple[list[Pair], list[Problem], list[str]]:
         names don't end like a picture's.
 
     Raises:
-        UserError: A folder is missing, unreadable or holds no picture.
+        UserError: A folder is missing, unreadable or holds no picture, or a file of annotations
+            can't be used.
     """
     pairs: list[Pair] = []
     problems: list[Problem] = []
@@ -46,11 +54,16 @@ def find_pairs(data: Path) -> tuple[list[Pair], list[Problem], list[str]]:
     try:
         _check_layout(data)
         found = {folder: _by_stem(data, folder, problems, ignored) for folder in FOLDERS}
+        shared = {part: _shared(data, part, found) for part in ('train', 'test')}
     except OSError as error:
         raise UserError(
             f"{error.filename}: can't be read ({error.strerror}); check its permissions"
         ) from error
-    empty = [folder for folder, pictures in found.items() if not pictures]
+    empty = [
+        folder
+        for folder, pictures in found.items()
+        if not pictures and (folder.endswith('original') or shared[folder[:-5]] is None)
+    ]
     if empty:
         raise UserError(
             f'{data}: no picture ({" ".join(SUFFIXES)}) in {" and ".join(empty)}; put the files '
@@ -64,8 +77,12 @@ def find_pairs(data: Path) -> tuple[list[Pair], list[Problem], list[str]]:
                 if len(files) > 1:
                     what = f'has the same stem as {" and ".join(Path(f).name for f in files[1:])}'
                     problems.append(Problem(files[0], what, 'keep one of them'))
+            if not mask and image[0] in (shared[part] or ()):
+                mask = [f'{part}/{ANNOTATIONS}']
             if not mask:
                 remedy = f'add {part}/mask/{stem}.png or remove it'
+                if shared[part] is not None:
+                    remedy = f'annotate it in {part}/{ANNOTATIONS}, {remedy}'
                 problems.append(Problem(image[0], 'has no mask', remedy))
             elif not image:
                 remedy = f'add {part}/original/{stem}.png or .jpg or remove it'
@@ -80,7 +97,12 @@ def _check_layout(data: Path) -> None:
     if not data.is_dir():
         what = 'is a file, not a folder' if data.exists() else 'does not exist'
         raise UserError(f'{data}: {what}; --data must name the folder that holds {_LAYOUT}')
-    missing = [folder for folder in FOLDERS if not (data / folder).is_dir()]
+    missing = [
+        folder
+        for folder in FOLDERS
+        if not (data / folder).is_dir()
+        and not (folder.endswith('mask') and (data / folder).with_name(ANNOTATIONS).is_file())
+    ]
     if not missing:
         return
     hint = ''
@@ -97,21 +119,38 @@ def _check_layout(data: Path) -> None:
 def _by_stem(
     data: Path, folder: str, problems: list[Problem], ignored: list[str]
 ) -> dict[str, list[str]]:
-    """Pictures of one folder by stem; a hidden file (``._x.png`` of an archive) is no picture."""
+    """Pictures of one folder by stem; a hidden file (``._x.png`` of an archive) is no picture.
+
+    In ``mask`` drawings are taken as well.
+    """
     found: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(os.listdir(data / folder)):
-        stem, suffix = os.path.splitext(name)
+    suffixes = SUFFIXES + DRAWINGS * folder.endswith('mask')
+    for name in sorted(os.listdir(data / folder)) if (data / folder).is_dir() else ():
+        suffix = os.path.splitext(name)[1]
         file = f'{folder}/{name}'
-        if name.startswith('.') or suffix.lower() not in SUFFIXES:
+        if name.startswith('.') or suffix.lower() not in suffixes:
             ignored.append(file if name.isprintable() else ascii(file))
         elif not name.isprintable():
             what = 'has a name that is no UTF-8 text'
             problems.append(Problem(ascii(file), what, 'give it another name'))
         elif os.path.isfile(data / file):
-            found[stem].append(file)
+            found[stem_of(name)].append(file)
         elif os.path.islink(data / file):
             remedy = 'restore the file or remove the link'
             problems.append(Problem(file, 'is a link to a file that is gone', remedy))
         else:
             ignored.append(file)
     return found
+
+
+def _shared(data: Path, part: str, found: dict[str, dict[str, list[str]]]) -> set[str] | None:
+    """Images of a part that its file of annotations names; None if there is no such file.
+
+    Raises:
+        BadFile: It can't be used.
+    """
+    file = f'{part}/{ANNOTATIONS}'
+    if not (data / file).is_file():
+        return None
+    images = [image for files in found[f'{part}/original'].values() for image in files]
+    return {image for image, named in names(data, file, images).items() if named}

@@ -33,10 +33,11 @@ from cellkit.files.writing import read_object, write_json, write_whole
 from cellkit.instances import CONNECTIVITY, MIN_AREA, THRESHOLD
 from data_prep.coco import coco_dict
 from data_prep.contact_sheet import contact_sheet
-from data_prep.convert import Converted, InstanceRule, convert_pair
+from data_prep.convert import Converted, InstanceRule
 from data_prep.cores import in_processes
 from data_prep.demo import DEMO_SET, write_demo_set
 from data_prep.download import DOWNLOADED, downloaded
+from data_prep.drawings import PREDICTIONS, check_predictions, convert
 from data_prep.duplicates import groups, near_duplicates
 from data_prep.output import input_fingerprint, is_fresh, link_images, replacing, write_stamp
 from data_prep.pairs import find_pairs
@@ -81,6 +82,7 @@ def prepare(
     allow_grey: bool = False,
     skip_bad: bool = False,
     copy_images: bool = False,
+    predictions: Path | str | None = None,
     workers: int | None = None,
 ) -> Prepared:
     """Turn images and masks into a COCO data set; docs/data.md tells the rules.
@@ -98,6 +100,7 @@ def prepare(
         allow_grey: Cut grey masks at the threshold.
         skip_bad: Leave bad files out and list them in the report.
         copy_images: Copy the images, don't link them.
+        predictions: Folder that ``make predict`` wrote, to count what was changed in it.
         workers: Processes; as many as cores by default.
 
     Raises:
@@ -120,6 +123,9 @@ def prepare(
     pairs, problems, ignored = find_pairs(data)
     if data.resolve().is_relative_to(out.resolve()):
         raise UserError(f'{out}: holds the data itself; name another folder with --out')
+    predictions = Path(predictions) if predictions else None
+    if predictions:
+        check_predictions(predictions, [pair.image for pair in pairs])
     rule = InstanceRule(threshold, connectivity, min_area, split_touching)
     settings = {
         'demo': (data / DEMO_MANIFEST).is_file(),
@@ -127,15 +133,16 @@ def prepare(
         'seed': seed,
         'val_fraction': val_fraction,
     }
-    inputs = input_fingerprint(data, {**settings, 'switches': [skip_bad, copy_images, allow_grey]})
+    switches = [skip_bad, copy_images, allow_grey, _state(predictions)]
+    inputs = input_fingerprint(data, {**settings, 'switches': switches})
     if is_fresh(out, inputs):
         return Prepared(
             out, read_object(out / REPORT), 'up to date', *_stain_reference(out, workers)
         )
 
     with replacing(out) as fresh:
-        convert = partial(convert_pair, data, rule=rule, allow_grey=allow_grey)
-        results = in_processes(convert, pairs, workers, each=4)
+        each = partial(convert, data, rule=rule, allow_grey=allow_grey, predictions=predictions)
+        results = in_processes(each, pairs, workers, each=4)
         converted = []
         for result in tqdm(results, 'masks to COCO', len(pairs), unit='image'):
             if isinstance(result, Converted):
@@ -179,9 +186,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     add('--allow-grey', action='store_true', help='cut grey masks at --threshold')
     add('--skip-bad', action='store_true', help='leave bad files out and list them')
     add('--copy-images', action='store_true', help="copy the images, don't link them")
+    changed = 'folder of predictions, to count what was added, deleted and reshaped in them'
+    add('--predictions', type=Path, metavar='FOLDER', help=changed)
     add('--workers', type=int, help='processes (default: all cores)')
     options = vars(parser.parse_args(argv))
     return run_program('prepare', lambda: _tell(prepare(**options)), 'stopped; nothing was changed')
+
+
+def _state(predictions: Path | None) -> list:
+    """What tells whether predictions are the same as before."""
+    if not predictions:
+        return []
+    state = (predictions / PREDICTIONS).stat()
+    return [str(predictions.resolve()), state.st_size, state.st_mtime_ns]
 
 
 def _check(option: str, value: float, low: float, high: float) -> None:
@@ -304,6 +321,15 @@ def _tell(prepared: Prepared) -> None:
             f'{len(report["near_duplicates"])} near-duplicate pairs '
             f'({report["near_duplicates_between_train_and_test"]} between train and test).'
         )
+        if left_out := report['drawings_left_out']:
+            counts = ', '.join(f'{n} {reason}' for reason, n in left_out.items())
+            print(f'Drawings that are no cells: {counts}.')
+        if changed := report['changes']:
+            print(
+                f'Against the predictions of {changed["images"]} images: {changed["kept"]} cells '
+                f'kept, {changed["reshaped"]} reshaped, {changed["added"]} added, '
+                f'{changed["deleted"]} deleted.'
+            )
         if report['skipped']:
             print(f'{len(report["skipped"])} problems were skipped; the report lists them.')
         print(f'Report and pictures: {out / "report"}.')

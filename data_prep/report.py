@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from cellkit.changes import Changes
+from cellkit.drawn import REASONS
 from cellkit.errors import Problem
 from cellkit.files.prepared import PARTS
 from data_prep.convert import Converted
@@ -30,15 +32,34 @@ def build_report(
         ignored: Files that are no pictures.
     """
     across = [d for d in duplicates if 'test' in d['parts'] and set(d['parts']) != {'test'}]
+    every = [item for name in PARTS for item in parts[name]]
     return {
         **settings,
         'parts': {name: _numbers(parts[name]) for name in PARTS},
         'near_duplicates': list(duplicates),
         'near_duplicates_between_train_and_test': len(across),
+        'drawings_left_out': _left_out(every),
+        'changes': _changes(every),
         'skipped': [vars(problem) for problem in skipped],
         'ignored_files': list(ignored),
         'images': [_row(name, item) for name in PARTS for item in parts[name]],
     }
+
+
+def _left_out(items: Sequence[Converted]) -> dict[str, int]:
+    """Number of drawings that are no cells, by reason in words."""
+    return {
+        words: total
+        for reason, words in REASONS.items()
+        if (total := sum(item.left_out.get(reason, 0) for item in items))
+    }
+
+
+def _changes(items: Sequence[Converted]) -> dict[str, int]:
+    """What was changed in the predictions of how many images; empty where none are known."""
+    found = [item.changes._asdict() for item in items if item.changes]
+    total = {key: sum(changes[key] for changes in found) for key in Changes._fields}
+    return {'images': len(found), **total} if found else {}
 
 
 def _numbers(items: Sequence[Converted]) -> dict[str, Any]:
@@ -78,6 +99,8 @@ def _row(part: str, item: Converted) -> dict[str, Any]:
         'median_area_px': float(np.median(item.areas)),
         'dropped_specks_px': item.specks,
         'merged_cell_suspects': item.merged,
+        **({'drawings_left_out': item.left_out} if item.left_out else {}),
+        **({'changes': item.changes._asdict()} if item.changes else {}),
     }
 
 
@@ -114,6 +137,12 @@ def report_page(report: Mapping[str, Any]) -> str:
         *_duplicates_section(report),
         *_suspects_section(report),
     ]
+    if report['drawings_left_out']:
+        lines += ['## Drawings that are no cells', '']
+        lines += [f'- {n} {words}' for words, n in report['drawings_left_out'].items()] + ['']
+    if report['changes']:
+        lines += ['## Changes against the predictions', '']
+        lines += [f'- {name} {n}' for name, n in report['changes'].items()] + ['']
     if report['skipped']:
         lines += [f'## Skipped: {len(report["skipped"])} problems', '']
         lines += [f'- `{s["file"]}` {s["what"]}; {s["remedy"]}.' for s in report['skipped']] + ['']

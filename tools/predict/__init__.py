@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cellkit.errors import UserError
 from cellkit.files.program import quiet
+from tools.predict.formats import chosen_formats
 from tools.predict.slides import find_slides
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def predict(
     pixel_size: float | None = None,
     tta: bool = False,
     device: str | None = None,
+    formats: str | Sequence[str] | None = None,
 ) -> Results:
     """Outline, count and measure the cells in pictures; docs/predict.md says what is written.
 
@@ -49,6 +51,8 @@ def predict(
         pixel_size: Micrometres a pixel, for areas in µm² too.
         tta: Test-time augmentation: merge four flips of each picture, in four times the time.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …; the GPU if there is one when None.
+        formats: What is written of each picture: names of ``tools.predict.formats.FORMATS`` or
+            ``"all"``; overlays and label maps when None. The tables and the COCO file always are.
 
     Returns:
         The tables, what could not be done, and where everything was written. Ctrl-C (in a notebook:
@@ -64,6 +68,7 @@ def predict(
     for name, value in (('scale', scale), ('pixel-size', pixel_size)):
         if value is not None and not 0 < value < math.inf:
             raise UserError(f'--{name} must be a number greater than 0, not {value:g}')
+    chosen = chosen_formats(formats)
     tile_size = None if tile is None else _height_width(tile)
     names = [images] if isinstance(images, (str, Path)) else images
     root, slides = find_slides([str(name) for name in names], skip=Path(out or PREDICTIONS))
@@ -92,6 +97,7 @@ def predict(
         'tile_height_width': tile_size,
         'test_time_augmentation': tta,
         'pixel_size_um': pixel_size,
+        'formats': chosen,
         'device': device,
         'started': datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
     }
@@ -99,7 +105,7 @@ def predict(
         detector = Detector(found, device, threshold.value, scale, tile_size, tta)
     subject = slides[0].path.stem if len(slides) == 1 else root.name or 'slides'
     folder = Path(out or PREDICTIONS / opened.folder.resolve().name / subject)
-    results = Results(folder, slides, pixel_size)
+    results = Results(folder, slides, pixel_size, chosen)
     results.fill(detector)
     results.write(settings)
     return results

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from cellkit.files.program import DONE, PARTLY, STOPPED, run_program
 from tools.predict import predict
+from tools.predict.formats import FORMATS
 
 if TYPE_CHECKING:
     from tools.predict.results import Results
@@ -43,6 +44,10 @@ def parser() -> argparse.ArgumentParser:
         action='store_true',
         help='merge four flips of each picture: better, four times slower',
     )
+    files = (
+        f'what is written of each picture: {", ".join(FORMATS)} or all (default: overlay,labels)'
+    )
+    add('--formats', metavar='NAME,NAME', help=files)
     add('--device', help='cpu, cuda, cuda:1 … (default: the GPU if there is one)')
     return result
 
@@ -59,9 +64,10 @@ def tell(results: Results) -> int:
         print(f'note: {note}.')
     cells = sum(row['cells'] for row in results.counts)
     at_border = sum(row['touching_border'] for row in results.counts)
+    folders = ''.join(f'{FORMATS[name].folder}, ' for name in results.formats)
     print(
         f'{len(results.counts)} of {len(results.slides)} images, {cells} cells, {at_border} of '
-        f'them at a border: {results.out} (overlays, labels, counts.csv, cells.csv, '
+        f'them at a border: {results.out} ({folders}counts.csv, cells.csv, '
         'predictions.json)'
     )
     if results.counts and not cells:

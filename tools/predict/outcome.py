@@ -1,60 +1,58 @@
-"""What is written of one picture: the drawing, the label map, and the values of its cells."""
+"""What is written of one picture: its files, and the values of its cells."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
-from cellkit.errors import BadFile
 from cellkit.rle import encode_label_map
 from cellkit.shapes import shape_values
 from tools.predict.detector import Segmentation
-from tools.predict.overlay import draw_overlay
-
-MOST_CELLS = np.iinfo(np.uint16).max  # that a label map of 16 bits holds
+from tools.predict.formats import DEFAULT, FORMATS, Found
 
 
 class Outcome(NamedTuple):
     """A picture's results.
 
     Attributes:
-        overlay: The drawing, a JPEG file.
-        labels: The label map, a PNG file.
+        files: The content of a file for each format.
         values: Of the picture, by the keys of ``COUNT_COLUMNS``.
         cells: Values of each cell, by the keys of ``CELL_COLUMNS``.
         rles: COCO RLE dict of each cell.
     """
 
-    overlay: bytes
-    labels: bytes
+    files: dict[str, bytes]
     values: dict[str, Any]
     cells: list[dict[str, Any]]
     rles: list[dict[str, Any]]
 
 
-def outcome_of(name: str, picture: np.ndarray, found: Segmentation) -> Outcome:
+def outcome_of(
+    name: str,
+    picture: np.ndarray,
+    found: Segmentation,
+    formats: Sequence[str] = DEFAULT,
+    pixel_size: float | None = None,
+) -> Outcome:
     """Measure and draw a picture's cells.
 
     Args:
         name: Of the picture, for messages.
         picture: (H, W, 3) uint8 BGR.
         found: Its cells.
+        formats: Keys of ``FORMATS``.
+        pixel_size: Micrometres a pixel, or None.
 
     Raises:
-        BadFile: There are too many cells for a label map of 16 bits.
+        BadFile: There are too many cells for one of the formats.
     """
     label_map, scores = found.label_map, found.scores
-    if len(scores) > MOST_CELLS:
-        raise BadFile(name, f'has more than {MOST_CELLS} cells', 'cut it into parts')
     # The mask may end a pixel of the network's picture before the border.
     values = shape_values(label_map, border=max(math.ceil(found.resolution - 1e-3), 1))
     at_border = values['touches_border']
-    overlay = draw_overlay(picture, label_map, at_border, smooth=min(found.resolution, 4.0))
-    jpeg = cv2.imencode('.jpg', overlay, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
-    png = cv2.imencode('.png', label_map.astype(np.uint16))[1]
     whole = values['area'][~at_border]  # what the border cuts says nothing about size
     count = {
         'cells': len(scores),
@@ -68,4 +66,6 @@ def outcome_of(name: str, picture: np.ndarray, found: Segmentation) -> Outcome:
     columns = {key: column.tolist() for key, column in {**values, 'score': scores}.items()}
     cells = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     rles = encode_label_map(label_map, len(scores))
-    return Outcome(jpeg.tobytes(), png.tobytes(), count, cells, rles)
+    seen = Found(name, picture, label_map, cells, found.resolution, pixel_size)
+    files = {key: FORMATS[key].encode(seen) for key in formats}
+    return Outcome(files, count, cells, rles)

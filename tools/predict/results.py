@@ -1,4 +1,4 @@
-"""What was found in a user's slides: overlays, label maps, tables and COCO results."""
+"""What was found in a user's slides: files of each, tables, and a COCO data set of all."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from torch.cuda import OutOfMemoryError
 from tqdm.auto import tqdm
 
 from cellkit.errors import BadFile, UserError
+from cellkit.files.formats import coco
 from cellkit.files.pictures import read_slide
 from cellkit.files.writing import csv_text, write_json, write_whole
 from tools.predict.detector import Detector
+from tools.predict.formats import DEFAULT, FORMATS
 from tools.predict.outcome import Outcome, outcome_of
 from tools.predict.slides import Slide
 from tools.predict.workers import MOST, pools
@@ -64,6 +66,7 @@ class Results:
         out: The folder; made if it isn't there.
         slides: All pictures that are to be done.
         pixel_size: Micrometres a pixel, or None.
+        formats: Keys of ``FORMATS``: the files of each picture.
 
     Attributes:
         counts: Rows of ``counts.csv``, a dict for each picture that was done.
@@ -76,7 +79,13 @@ class Results:
         UserError: The folder holds the results of other pictures.
     """
 
-    def __init__(self, out: Path, slides: Sequence[Slide], pixel_size: float | None = None) -> None:
+    def __init__(
+        self,
+        out: Path,
+        slides: Sequence[Slide],
+        pixel_size: float | None = None,
+        formats: Sequence[str] = DEFAULT,
+    ) -> None:
         others = sorted(_images_done(out) - {str(slide.path) for slide in slides})
         if others:
             raise UserError(
@@ -85,13 +94,15 @@ class Results:
             )
         out.mkdir(parents=True, exist_ok=True)
         self.out, self.slides, self.pixel_size = out, slides, pixel_size
+        self.formats = formats
         self.counts: list[dict[str, Any]] = []
         self.cells: list[dict[str, Any]] = []
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.stopped = False
         self._done: list[str] = []
-        self._coco: list[dict[str, Any]] = []
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
 
     def fill(self, detector: Detector) -> None:
         """Find the cells of all pictures; one that can't be done stops no other.
@@ -108,7 +119,7 @@ class Results:
             large = picture.shape[0] * picture.shape[1] > LARGE
             with one_at_a_time if large else nullcontext():
                 found = detector(picture, network.map, partial(bar, unit='tile', leave=False))
-                outcome = outcome_of(str(slide.path), picture, found)
+                outcome = outcome_of(str(slide.path), picture, found, self.formats, self.pixel_size)
             notes = [f'{slide.path} {remark}'] if remark else []
             if found.full:
                 notes.append(
@@ -142,25 +153,26 @@ class Results:
                 self.stopped = True
 
     def add(self, slide: Slide, image_id: int, outcome: Outcome) -> None:
-        """Write a picture's drawing and label map, and keep the rows of the tables.
+        """Write a picture's files, and keep the rows of the tables.
 
         Args:
             slide: Where the picture is from.
-            image_id: Its number in the COCO results.
+            image_id: Its number in the COCO data set.
             outcome: What was found.
         """
-        write_whole(self.out / 'overlays' / f'{slide.name}.jpg', outcome.overlay)
-        write_whole(self.out / 'labels' / f'{slide.name}.png', outcome.labels)
+        for key, content in outcome.files.items():
+            file = f'{slide.name}{FORMATS[key].suffix}'
+            write_whole(self.out / FORMATS[key].folder / file, content)
         self._done.append(str(slide.path))
         count = outcome.values | {'image_id': image_id}
         self.counts.append(self._row(COUNT_COLUMNS, slide, count))
+        size = {side: count[side] for side in ('width', 'height')}
+        self._images.append({'id': image_id, 'file_name': slide.shown, **size})
         for cell, rle in zip(outcome.cells, outcome.rles, strict=True):
             self.cells.append(self._row(CELL_COLUMNS, slide, cell))
-            number, box = len(self._coco) + 1, [cell[side] for side in BOX]
-            item = dict(
-                image_id=image_id, file_name=slide.shown, category_id=1, id=number, bbox=box
-            )
-            self._coco.append(item | dict(score=round(cell['score'], 5), segmentation=rle))
+            number, box = len(self._annotations) + 1, [cell[side] for side in BOX]
+            item = coco.annotation(number, image_id, rle, cell['area'], box)
+            self._annotations.append(item | {'score': round(cell['score'], 5)})
 
     def write(self, settings: Mapping[str, Any]) -> None:
         """Write the tables of what was added, and what it depends on to ``settings.json``."""
@@ -170,7 +182,8 @@ class Results:
             text = csv_text(header, [row.values() for row in rows])
             write_whole(self.out / f'{name}.csv', text)
         # In ASCII, since pycocotools opens it in the system's encoding.
-        write_whole(self.out / 'predictions.json', json.dumps(self._coco) + '\n')
+        found = coco.data_set(self._images, self._annotations)
+        write_whole(self.out / 'predictions.json', json.dumps(found) + '\n')
         write_json(self.out / SETTINGS, {**settings, 'images': self._done}, indent=1)
 
     def _known(self, columns: Sequence[tuple[str, str, int, int]]) -> list:

@@ -34,7 +34,7 @@ def test_what_is_returned_is_what_is_written(lab) -> None:
         written = lab.table(results.out / name)
         assert [{key: str(value) for key, value in row.items()} for row in rows] == written
     assert [row['cells'] for row in results.counts] == [3, 1]
-    assert len(json.loads((results.out / 'predictions.json').read_text())) == 4
+    assert len(json.loads((results.out / 'predictions.json').read_text())['annotations']) == 4
     labels = cv2.imread(str(results.out / 'labels/a.png'), cv2.IMREAD_UNCHANGED)
     assert labels.max() == 3
     assert (results.out / 'overlays/sub/b.jpg').is_file()
@@ -95,6 +95,7 @@ def test_settings_say_how_it_was_done(lab) -> None:
         'scale': 2,
         'tile_height_width': [100, 200],
         'pixel_size_um': 0.1,
+        'formats': ['overlay', 'labels'],
         'device': 'cpu',
         'images': [str(Path('in/a.png').absolute())],
     }
@@ -276,7 +277,7 @@ def test_a_real_model(lab, head: str) -> None:
     results = predict('in', score_thr=0, out='out')
     labels = cv2.imread('out/labels/a.png', cv2.IMREAD_UNCHANGED)
     assert labels.shape == (180, 240)
-    coco = json.loads(Path('out/predictions.json').read_text())
+    coco = json.loads(Path('out/predictions.json').read_text())['annotations']
     assert 1 <= labels.max() == len(coco) == len(results.cells) <= 20
     for item in coco:
         np.testing.assert_array_equal(coco_mask.decode(item['segmentation']), labels == item['id'])

@@ -92,7 +92,8 @@ def test_tables_without_a_row_have_their_columns(lab) -> None:
     results.write(SETTINGS)
     assert Path('out/counts.csv').read_text().startswith('image,cells,touching_border,')
     assert Path('out/cells.csv').read_text().startswith('image,cell,score,')
-    assert Path('out/predictions.json').read_text() == '[]\n'
+    found = json.loads(Path('out/predictions.json').read_text())
+    assert found['images'] == found['annotations'] == []
 
 
 def test_how_near_the_border_a_cell_touches_it(lab) -> None:
@@ -120,22 +121,22 @@ def test_label_maps_and_overlays(lab) -> None:
     assert not list(Path('out').rglob('*.part')), 'a half-written file was left'
 
 
-def test_coco_results(lab) -> None:
+def test_coco_data_set(lab) -> None:
     written(lab)
     assert Path('out/predictions.json').read_bytes().isascii()  # opened in any encoding
-    coco = json.loads(Path('out/predictions.json').read_text())
-    assert [item['image_id'] for item in coco] == [1, 1, 1, 3]
-    assert [item['file_name'] for item in coco] == ['a.png'] * 3 + ['sub/é.TIF']
-    assert coco[0]['score'] == 0.92346
+    coco = COCO('out/predictions.json')
+    assert [coco.imgs[k]['file_name'] for k in (1, 2, 3)] == ['a.png', 'empty.bmp', 'sub/é.TIF']
+    assert {(image['width'], image['height']) for image in coco.imgs.values()} == {(160, 120)}
+    assert coco.cats == {1: {'id': 1, 'name': 'cell'}}
+    assert [len(coco.getAnnIds([k])) for k in (1, 2, 3)] == [3, 0, 1]
+    assert coco.anns[1]['score'] == 0.92346
     labels = cv2.imread('out/labels/a.png', cv2.IMREAD_UNCHANGED)
-    for item in coco[:3]:
-        mask = coco_mask.decode(item['segmentation'])
+    for item in coco.loadAnns(coco.getAnnIds([1])):
+        mask = coco.annToMask(item)
         np.testing.assert_array_equal(mask, labels == item['id'])
+        assert item['area'] == mask.sum()
         assert item['bbox'] == coco_mask.toBbox(item['segmentation']).tolist()
-    truth = COCO()
-    truth.dataset = {'images': [{'id': k} for k in (1, 2, 3)], 'categories': [{'id': 1}]}
-    truth.createIndex()
-    assert len(truth.loadRes(coco).anns) == 4
+    assert len(coco.loadRes(coco.dataset['annotations']).anns) == 4  # as detections too
 
 
 def test_settings(lab) -> None:

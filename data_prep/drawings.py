@@ -1,0 +1,132 @@
+"""One image and what was drawn on it to everything the data set needs to know of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from cellkit.changes import Changes, changes
+from cellkit.drawn import REASONS, Cells, cells_of
+from cellkit.errors import BadFile, Problem, UserError
+from cellkit.files.drawings import is_drawings, names, read_drawings
+from cellkit.files.pictures import check_file, decode_image, read_bytes
+from cellkit.label_maps import areas_and_boxes
+from cellkit.rle import decode_to_label_map, encode_label_map
+from data_prep.convert import Converted, InstanceRule, convert_pair
+from data_prep.duplicates import thumbnail
+from data_prep.pairs import Pair
+
+PREDICTIONS = 'predictions.json'
+"""The COCO data set in a folder of predictions."""
+
+
+def convert(
+    data: Path,
+    pair: Pair,
+    rule: InstanceRule,
+    allow_grey: bool = False,
+    predictions: Path | None = None,
+) -> Converted | list[Problem]:
+    """Convert an image with its mask or its drawings, or say what is wrong with its files.
+
+    Args:
+        data: The folder in which the pair lies.
+        pair: The image and its mask or drawings.
+        rule: How a mask becomes cells; drawings take its least area alone.
+        allow_grey: Cut grey masks at the threshold.
+        predictions: A folder of predictions, to count what was changed in them.
+    """
+    try:
+        if is_drawings(pair.mask):
+            converted = _convert_drawings(data, pair, rule.min_area)
+        else:
+            converted = convert_pair(data, pair, rule, allow_grey)
+        if predictions and isinstance(converted, Converted):
+            converted.changes = _changes(converted, predictions, rule.min_area)
+    except BadFile as error:
+        return [error.problem]
+    return converted
+
+
+def check_predictions(predictions: Path, images: Sequence[str]) -> None:
+    """Raise a UserError if a folder holds no predictions of any of the images."""
+    if not (predictions / PREDICTIONS).is_file():
+        raise UserError(
+            f'{predictions}: holds no {PREDICTIONS}; name a folder that `make predict` wrote with '
+            '--predictions'
+        )
+    if not any(names(predictions, PREDICTIONS, images).values()):
+        raise UserError(
+            f'{predictions / PREDICTIONS}: names none of the images; name the predictions of these '
+            'images with --predictions, or leave it out'
+        )
+
+
+def _convert_drawings(data: Path, pair: Pair, min_area: int) -> Converted:
+    """Raises a BadFile that says what is wrong."""
+    content = read_bytes(data, pair.image)
+    turn = check_file(content, pair.image)
+    image = decode_image(content, pair.image)
+    if turn != 1:
+        what = f'is turned by its EXIF orientation ({turn}) and what was drawn on it may not be'
+        remedy = 'save the image without that tag and check that they lie on each other'
+        raise BadFile(pair.image, what, remedy)
+    size = image.shape[:2]
+    cells = _cells(data, pair.mask, pair.image, size, min_area)
+    if not cells.label_map.any():
+        raise BadFile(
+            pair.mask,
+            f'holds no cell of {min_area} pixels or more on {pair.image}{_told(cells)}',
+            'draw its cells, lower --min-area or remove the image',
+        )
+    areas, boxes = areas_and_boxes(cells.label_map, int(cells.label_map.max()))
+    boxes[:, 2:] -= boxes[:, :2]
+    rles = encode_label_map(cells.label_map)
+    digests = hashlib.sha256(content).digest(), json.dumps(rles).encode()
+    return Converted(
+        pair=pair,
+        width=size[1],
+        height=size[0],
+        rles=rles,
+        areas=areas[1:].tolist(),
+        boxes=boxes[1:].tolist(),
+        specks=cells.specks,
+        merged=[],  # a person drew them one by one
+        suspects=[],
+        thumbnail=thumbnail(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)),
+        digest=hashlib.sha256(b''.join(digests)).hexdigest(),
+        left_out=cells.left_out,
+    )
+
+
+def _cells(folder: Path, file: str, image: str, size: tuple[int, int], min_area: int) -> Cells:
+    drawn, sizes = read_drawings(folder, file, image)
+    if wrong := sizes - {size}:
+        height, width = wrong.pop()
+        what = f'is of a picture of {width}x{height} pixels but {image} is {size[1]}x{size[0]}'
+        raise BadFile(file, what, 'annotate the image at its full size')
+    try:
+        return cells_of(drawn, size, min_area)
+    except ValueError as error:
+        raise BadFile(
+            file, f"has a mask that can't be read ({error})", 'export it again'
+        ) from error
+
+
+def _told(cells: Cells) -> str:
+    counts = [f'{count} {REASONS[reason]}' for reason, count in cells.left_out.items()]
+    counts += [f'{len(cells.specks)} too small'] * bool(cells.specks)
+    return f' ({", ".join(counts)})' if counts else ''
+
+
+def _changes(converted: Converted, predictions: Path, min_area: int) -> Changes | None:
+    """What was changed in an image's predictions; None if there are none of it."""
+    image, size = converted.pair.image, (converted.height, converted.width)
+    if not names(predictions, PREDICTIONS, [image])[image]:
+        return None
+    before = _cells(predictions, PREDICTIONS, image, size, min_area)
+    return changes(before.label_map, decode_to_label_map(converted.rles, size=size))
