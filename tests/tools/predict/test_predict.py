@@ -94,6 +94,7 @@ def test_settings_say_how_it_was_done(lab) -> None:
         'score_threshold_source': 'given with --score-thr',
         'scale': 2,
         'tile_height_width': [100, 200],
+        'test_time_augmentation': False,
         'pixel_size_um': 0.1,
         'formats': ['overlay', 'labels'],
         'device': 'cpu',
