@@ -1,0 +1,225 @@
+"""TIFF by its own tags.
+
+OpenCV guesses at planes, alpha, depth and pages, and Pillow refuses many.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+
+import cv2
+import numpy as np
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
+
+from cellkit.files.stored import BITS, NotASmear, Stored
+
+# What it warns of is checked here, or shows in the values.
+logging.getLogger('tifffile').setLevel(logging.CRITICAL)
+
+MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
+
+_THREE = 'which were read as red, green and blue'
+_REDUCED = 1  # bit of NewSubfileType: a smaller version of another page
+_ALPHA = (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA)
+_COLOURS = {PHOTOMETRIC.RGB: 3, PHOTOMETRIC.YCBCR: 3, PHOTOMETRIC.SEPARATED: 4}
+_GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
+
+
+def read_tiff(content: bytes) -> Stored:
+    """What a TIFF holds: of several pictures the first.
+
+    Raises:
+        NotASmear: More channels than a colour picture has, or values that mean no light.
+        Exception: Data are missing, or of many kinds, from the decoders, on damaged files.
+    """
+    with TiffFile(io.BytesIO(content)) as tif:
+        series = [s for s in tif.series if not s.keyframe.subfiletype & _REDUCED] or tif.series
+        page = series[0].keyframe
+        _check_whole(page, len(content))
+        if page.photometric == PHOTOMETRIC.YCBCR and page.compression != COMPRESSION.JPEG:
+            stored = _by_opencv(content)
+        else:
+            values, axes, remarks = _first_picture(series[0])
+            stored = _stored(page, values, axes)
+            stored.remarks[:0] = remarks
+            if stored.white is None:
+                stored.white = _white_of_tags(tif, page, stored)
+    if len(series) > 1:
+        said = f'holds {len(series)} pictures, of which only the first was read'
+        stored.remarks.insert(0, said)
+    turn = page.tags.valueof(274, 1)
+    stored.turn = turn if turn in range(1, 9) else 1
+    return stored
+
+
+def is_8_bit(content: bytes) -> bool:
+    """Whether the first page has 8 bits at most, told without decoding; False if it can't be."""
+    try:
+        with TiffFile(io.BytesIO(content)) as tif:
+            bits = tif.pages.first.tags.valueof(258, 1)
+            return int(np.max(bits)) <= 8
+    except Exception:  # tifffile raises many kinds on damaged files
+        return False
+
+
+def _check_whole(page: TiffPage, size: int) -> None:
+    """tifffile takes pieces that are missing for black ones."""
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if count == 0 or offset + count > size:
+            raise ValueError('data are missing')
+
+
+def _by_opencv(content: bytes) -> Stored:
+    """Luma and chroma without JPEG: libtiff knows how to put them together."""
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    if picture is None:
+        raise NotASmear('has luma and chroma that are stored in an unusual way')
+    return Stored(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), 255)
+
+
+def _first_picture(series: TiffPageSeries) -> tuple[np.ndarray, str, list[str]]:
+    """The first picture of a series, its axes, and remarks.
+
+    The axes are Y and X with S, the samples of a page, or C, channels that are pages.
+    """
+    sizes = dict(zip(series.axes, series.shape, strict=True))
+    others = [axis for axis in series.axes if axis not in 'YXSC']
+    unnamed = [axis for axis in others if axis in 'IQ']
+    grey = not sizes.keys() & {'S', 'C'} and series.keyframe.photometric in _GREY
+    if grey and unnamed == others and len(others) == 1:
+        (axis,) = others
+        if sizes['X'] in (3, 4) and min(sizes[axis], sizes['Y']) > 4:  # rows taken for pages
+            values = _read(series, f'YX{axis}')[0]
+            return values, 'YXS', ['has a page a row, which were read as one picture']
+        if sizes[axis] == 3:
+            values, axes = _read(series, f'YX{axis}')
+            return values, axes.replace(axis, 'C'), [f'has three grey pages, {_THREE}']
+    remarks = []
+    if others:
+        count = int(np.prod([sizes[axis] for axis in others]))
+        remarks.append(f'has {count} pages, of which only the first was read')
+    if 'C' in sizes and 'S' in sizes:
+        remarks.append(f'has {sizes["C"]} channels, of which only the first was read')
+        return *_read(series, 'YXS'), remarks
+    if 'C' in sizes:
+        if sizes['C'] != 3:
+            raise NotASmear(f'has {sizes["C"]} channels and is no colour picture')
+        remarks.append(f'has three channels, {_THREE}')
+    return *_read(series, 'YXSC'), remarks
+
+
+def _read(series: TiffPageSeries, keep: str) -> tuple[np.ndarray, str]:
+    """The values of a series at 0 of each axis that is not kept, and the axes that are."""
+    page, axes = series.keyframe, series.axes
+    outer = axes[: len(axes) - len(page.axes)]
+    shape = series.shape[: len(outer)]
+    if outer and outer + page.axes == axes and len(series.pages) == np.prod(shape):
+        pages = np.arange(len(series.pages)).reshape(shape)
+        pages = pages[tuple(slice(None) if axis in keep else 0 for axis in outer)]
+        parts = [series.pages[int(k)].asarray() for k in pages.ravel()]
+        values = np.stack(parts).reshape(pages.shape + parts[0].shape)
+        axes = ''.join(axis for axis in outer if axis in keep) + page.axes
+    else:
+        values = series.asarray()
+    for axis in [axis for axis in axes if axis not in keep]:
+        values, axes = np.take(values, 0, axes.index(axis)), axes.replace(axis, '')
+    return values, axes
+
+
+def _stored(page: TiffPage, values: np.ndarray, axes: str) -> Stored:
+    """Channels by their meaning."""
+    if values.dtype.kind == 'c':
+        raise NotASmear('holds complex numbers')
+    for axis in 'SC':
+        if axis in axes:
+            values = np.moveaxis(values, axes.index(axis), -1)
+    kind, bits = page.photometric, page.bitspersample
+    white = None
+    if values.dtype.kind == 'b':
+        values = values.astype(np.uint8)
+    elif values.dtype.kind == 'i':
+        values = _unsigned(values)
+    if values.dtype.kind == 'u' and bits not in (16, 32, 64):
+        white = 2.0**bits - 1
+    channels = 1 if values.ndim == 2 else values.shape[2]
+    if kind == PHOTOMETRIC.PALETTE:
+        return Stored(_by_palette(page, values), 255)
+    if kind in _GREY:
+        return _of_grey(page, values, white, channels, kind == PHOTOMETRIC.MINISWHITE)
+    if kind not in _COLOURS or channels < _COLOURS[kind]:
+        what = getattr(kind, 'name', kind)
+        raise NotASmear(
+            f'has colours of a kind that is not read here ({what}, {channels} channels)'
+        )
+    if kind == PHOTOMETRIC.SEPARATED:
+        full = white or float(np.iinfo(values.dtype).max)
+        ink = values[..., :4].astype(np.float32) / full
+        rgb = (1 - ink[..., :3]) * (1 - ink[..., 3:]) * 255
+        stored = Stored(np.rint(rgb).astype(np.uint8), 255)
+    else:
+        stored = Stored(values[..., :3], white)
+    return _with_extras(page, stored, values, _COLOURS[kind])
+
+
+def _unsigned(values: np.ndarray) -> np.ndarray:
+    if values.dtype.itemsize < 4 or values.min(initial=0) < 0:
+        raise NotASmear(f'holds signed whole numbers ({values.dtype})')
+    return values.astype(np.uint32)
+
+
+def _by_palette(page: TiffPage, values: np.ndarray) -> np.ndarray:
+    palette = np.asarray(page.colormap)
+    if palette.max() > 255:  # some writers give 8 bits where the format has 16
+        palette = palette >> 8
+    grey = values if values.ndim == 2 else values[..., 0]
+    return palette.astype(np.uint8).T[grey]
+
+
+def _of_grey(
+    page: TiffPage, values: np.ndarray, white: float | None, channels: int, inverted: bool
+) -> Stored:
+    """Grey, or three colours that their tag calls grey."""
+    extras = page.extrasamples
+    colours = channels - 1 if extras and extras[-1] in _ALPHA else channels
+    if channels == 1:
+        return Stored(values, white, inverted=inverted)
+    if colours == 3 or (channels == 4 and not any(extra in _ALPHA for extra in extras)):
+        stored = Stored(values[..., :3], white, inverted=inverted)
+        if 'S' in page.axes:
+            stored.remarks.append(f'has three grey channels, {_THREE}')
+        return _with_extras(page, stored, values, 3)
+    if colours > 2:
+        raise NotASmear(f'has {channels} channels and is no colour picture')
+    return _with_extras(page, Stored(values[..., 0], white, inverted=inverted), values, 1)
+
+
+def _with_extras(page: TiffPage, stored: Stored, values: np.ndarray, colours: int) -> Stored:
+    """Add the alpha channel, and say which others there were."""
+    count = values.shape[2] - colours
+    kinds = list(page.extrasamples)[-count:] if count else []
+    kinds = [EXTRASAMPLE.UNSPECIFIED] * (count - len(kinds)) + kinds
+    found = [k for k, kind in enumerate(kinds) if kind in _ALPHA]
+    if found:
+        stored.alpha = values[..., colours + found[0]]
+        stored.premultiplied = kinds[found[0]] == EXTRASAMPLE.ASSOCALPHA
+    if left := count - bool(found):
+        plural = 's' if left > 1 else ''
+        stored.remarks.append(f'has {left} channel{plural} beside its colours, left out')
+    return stored
+
+
+def _white_of_tags(tif: TiffFile, page: TiffPage, stored: Stored) -> float | None:
+    """White by MaxSampleValue or OME's SignificantBits, where it agrees with the values."""
+    if stored.values.dtype.kind == 'f':
+        return None
+    told = np.ravel(page.tags.valueof(281, 0))
+    tagged = [float(told.max(initial=0))]
+    if tif.is_ome:
+        found = re.findall(r'SignificantBits="(\d+)"', tif.ome_metadata or '')
+        tagged += [2.0 ** int(bits) - 1 for bits in found]
+    depths = [2.0**bits - 1 for bits in BITS]
+    fit = [white for white in tagged if white in depths and white >= stored.greatest]
+    return fit[-1] if fit else None
