@@ -176,11 +176,8 @@ class Results:
             write_whole(self.out / f'{name}.csv', text)
         # In ASCII, since pycocotools opens it in the system's encoding.
         write_whole(self.out / 'predictions.json', json.dumps(self._coco) + '\n')
-        write_json(
-            self.out / SETTINGS,
-            {**settings, 'depth': self.depth.said, 'images': self._done},
-            indent=1,
-        )
+        depth = {'depth': self.depth.said} if self.depth.said else {}
+        write_json(self.out / SETTINGS, {**settings, **depth, 'images': self._done}, indent=1)
 
     def _known(self, columns: Sequence[tuple[str, str, int, int]]) -> list:
         return [column for column in columns if self.pixel_size or not column[-1]]
