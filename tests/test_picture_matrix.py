@@ -128,6 +128,17 @@ PALETTE_RGB = np.asarray(palette().convert('RGB'))
 TURNED = np.ascontiguousarray(np.rot90(RGB))  # turn 6 puts it right
 
 
+def tables(order: list[int]) -> np.ndarray:
+    """ImageJ's colour tables of pure colours, (3, 3, 256)."""
+    return np.eye(3, dtype=np.uint8)[order][..., None] * np.arange(256, dtype=np.uint8)
+
+
+def without_photometric() -> bytes:
+    content = rgb_tiff(RGB)
+    at = content.index(struct.pack('<HHI', 262, 3, 1))
+    return content[:at] + struct.pack('<H', 263) + content[at + 2 :]  # a tag of no meaning
+
+
 def with_nan() -> np.ndarray:
     picture = floats(RGB)
     picture[5, 5, 0] = np.nan
@@ -253,6 +264,7 @@ CASES = {
     ),
     'tiles.tif': Case(lambda: rgb_tiff(RGB, tile=(64, 64))),
     'tiles planar.tif': Case(lambda: rgb_tiff(CHW, tile=(64, 64), planarconfig='separate')),
+    'no photometric.tif': Case(without_photometric),
     'big.tif': Case(lambda: rgb_tiff(RGB, bigtiff=True)),
     'big endian.tif': Case(lambda: rgb_tiff(deep(RGB, 16), byteorder='>')),
     'planar.tif': Case(lambda: rgb_tiff(CHW, planarconfig='separate')),
@@ -323,6 +335,9 @@ CASES = {
     'alpha zero.tif': Case(
         lambda: rgb_tiff(np.dstack([RGB, CLEAR]), extrasamples=['unassalpha']), RGB, ONE_ALPHA
     ),
+    'alpha not multiplied.tif': Case(
+        lambda: rgb_tiff(np.dstack([RGB, BARS]), extrasamples=['assocalpha']), ON_WHITE
+    ),
     'alpha zero multiplied.tif': Case(
         lambda: rgb_tiff(np.dstack([RGB, CLEAR]), extrasamples=['assocalpha']), RGB, ONE_ALPHA
     ),
@@ -346,6 +361,16 @@ CASES = {
     'imagej.tif': Case(lambda: tiff(RGB, imagej=True)),
     'imagej channels.tif': Case(
         lambda: tiff(CHW, imagej=True, metadata={'axes': 'CYX'}), RGB, THREE
+    ),
+    'imagej blue first.tif': Case(
+        lambda: tiff(CHW[::-1].copy(), imagej=True,
+                     metadata={'axes': 'CYX', 'LUTs': list(tables([2, 1, 0]))}),
+        RGB, THREE,
+    ),
+    'imagej grey tables.tif': Case(
+        lambda: tiff(CHW, imagej=True,
+                     metadata={'axes': 'CYX', 'LUTs': [tables([0, 1, 2]).sum(axis=0)] * 3}),
+        RGB, THREE,
     ),
     'imagej hyperstack.tif': Case(
         lambda: tiff(np.stack([CHW, CHW // 2]), imagej=True, metadata={'axes': 'ZCYX'}), RGB,
@@ -371,6 +396,16 @@ CASES = {
         lambda: tiff(np.stack([GREY] * 5), photometric='minisblack', imagej=True,
                      metadata={'axes': 'CYX'}), error='has 5 channels and is no colour picture',
     ),
+    'cyan magenta yellow.tif': Case(
+        lambda: tiff(CHW, imagej=True,
+                     metadata={'axes': 'CYX', 'LUTs': list(255 - tables([0, 1, 2]))}),
+        error='colours other than red, green and blue',
+    ),
+    'fluorescence.ome.tif': Case(
+        lambda: tiff(CHW, ome=True, photometric='minisblack',
+                     metadata={'axes': 'CYX', 'Channel': {'EmissionWavelength': [450, 520, 600]}}),
+        error='is a fluorescence picture',
+    ),
     'lab.tif': Case(lambda: tiff(RGB, photometric='cielab'), error='colours of a kind'),
     'complex.tif': Case(lambda: tiff(floats(GREY).astype(np.complex64)), error='complex numbers'),
     'signed.tif': Case(
@@ -379,6 +414,12 @@ CASES = {
     'minus.tif': Case(lambda: rgb_tiff(floats(RGB) * 2 - 1), error='has values from -'),
     'hot pixel.tif': Case(lambda: rgb_tiff(with_hot_pixel()), error='nearly black when read as 16'),
     'cut.tif': Case(lambda: rgb_tiff(RGB)[:50_000], error='is truncated or damaged'),
+    'cut imagej.tif': Case(
+        lambda: tiff(CHW, imagej=True, metadata={'axes': 'CYX'})[:-9000], error='pages are missing'
+    ),
+    'cut pages.tif': Case(
+        lambda: tiff(CHW, photometric='minisblack')[:-9000], error='is truncated or damaged'
+    ),
     'cut lzw.tif': Case(
         lambda: rgb_tiff(RGB, compression='lzw')[:20_000], error='is truncated or damaged'
     ),

@@ -14,6 +14,7 @@ from cellkit.files.stored import NotASmear, Stored
 PNG = b'\x89PNG\r\n\x1a\n'
 JPEG = b'\xff\xd8\xff'
 _ORIENTATION = 0x0112
+_WITH_ALPHA = 4  # bit of a PNG's colour type
 _DEEP = ('I', 'F')  # modes of Pillow that begin so have more than 8 bits
 
 
@@ -57,9 +58,14 @@ def read_raster(content: bytes) -> Stored:
         return _by_opencv(content)  # PFM, Radiance, Sun raster
     with opened as picture:
         frames = getattr(picture, 'n_frames', 1)
-        turn = int(picture.getexif().get(_ORIENTATION, 1))
-        if picture.format == 'PNG' and content[24] == 16:
-            stored = _by_opencv(content)  # Pillow keeps 8 bits of colours
+        is_png, has_exif = picture.format == 'PNG', b'eXIf' in content
+        turn = 1
+        if has_exif or not is_png:
+            turn = int(picture.getexif().get(_ORIENTATION, 1))
+        if is_png and (content[24] == 16 or content[25] & _WITH_ALPHA):
+            if not has_exif:  # which had it decoded
+                picture.verify()  # checksums: OpenCV makes do with what is there
+            stored = _by_opencv(content)  # Pillow keeps 8 bits of colours, and is slower
         else:
             stored = _by_pillow(picture)
     stored.turn = turn if 1 <= turn <= 8 else 1

@@ -190,13 +190,15 @@ def _on_white(pixels: np.ndarray, stored: Stored, white: float) -> tuple[np.ndar
     full = 1.0 if alpha.dtype.kind == 'f' else float(np.iinfo(alpha.dtype).max)
     if stored.white is None and most <= white:
         full = white  # alpha of 12 bits beside colours of 12 bits
-    share = (alpha.astype(np.float32) / full).clip(0, 1)[..., None]
     if least == most:
         if stored.premultiplied and 0 < least < full:
-            pixels = np.rint((pixels / share).clip(0, 255)).astype(np.uint8)
+            pixels = np.rint((pixels * (full / least)).clip(0, 255)).astype(np.uint8)
         said = [f'has a transparency of one value all over ({least:g}), which was ignored']
         return pixels, said if least < full else []
-    colour = pixels if stored.premultiplied else pixels * share
+    share = (alpha.astype(np.float32) / full).clip(0, 1)[..., None]
+    # Some writers say so though they multiplied nothing: such a colour is brighter than can be.
+    beyond = np.mean((pixels > share * 255 + 2).any(axis=2)) > 0.01
+    colour = pixels if stored.premultiplied and not beyond else pixels * share
     pixels = np.rint((colour + 255 * (1 - share)).clip(0, 255)).astype(np.uint8)
     clear = float(np.mean(alpha == 0))
     said = f'is transparent in {clear:.0%} of its pixels, which were read as white'

@@ -8,10 +8,19 @@ from __future__ import annotations
 import io
 import logging
 import re
+import struct
 
 import cv2
 import numpy as np
-from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
+from tifffile import (
+    COMPRESSION,
+    EXTRASAMPLE,
+    PHOTOMETRIC,
+    TiffFile,
+    TiffFrame,
+    TiffPage,
+    TiffPageSeries,
+)
 
 from cellkit.files.stored import BITS, NotASmear, Stored
 
@@ -21,6 +30,7 @@ logging.getLogger('tifffile').setLevel(logging.CRITICAL)
 MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 
 _THREE = 'which were read as red, green and blue'
+_FLUORESCENCE = 'EmissionWavelength=|ContrastMethod="Fluorescence"'
 _REDUCED = 1  # bit of NewSubfileType: a smaller version of another page
 _ALPHA = (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA)
 _COLOURS = {PHOTOMETRIC.RGB: 3, PHOTOMETRIC.YCBCR: 3, PHOTOMETRIC.SEPARATED: 4}
@@ -37,11 +47,19 @@ def read_tiff(content: bytes) -> Stored:
     with TiffFile(io.BytesIO(content)) as tif:
         series = [s for s in tif.series if not s.keyframe.subfiletype & _REDUCED] or tif.series
         page = series[0].keyframe
-        _check_whole(page, len(content))
+        broken = _is_broken(tif, content)
+        if broken and (len(tif.pages) > 1 or tif.is_ome or tif.is_imagej):
+            raise ValueError('pages are missing')
+        for piece in series[0].pages:
+            _check_whole(piece or page, len(content))
         if page.photometric == PHOTOMETRIC.YCBCR and page.compression != COMPRESSION.JPEG:
             stored = _by_opencv(content)
         else:
+            if tif.is_ome and re.search(_FLUORESCENCE, tif.ome_metadata or ''):
+                raise NotASmear('is a fluorescence picture')
             values, axes, remarks = _first_picture(series[0])
+            if tif.is_imagej and axes[0] == 'C':
+                values = _by_tables(tif, values)
             stored = _stored(page, values, axes)
             stored.remarks[:0] = remarks
             if stored.white is None:
@@ -49,6 +67,8 @@ def read_tiff(content: bytes) -> Stored:
     if len(series) > 1:
         said = f'holds {len(series)} pictures, of which only the first was read'
         stored.remarks.insert(0, said)
+    if broken:
+        stored.remarks.append('ends before its second page; is it whole?')
     turn = page.tags.valueof(274, 1)
     stored.turn = turn if turn in range(1, 9) else 1
     return stored
@@ -64,11 +84,27 @@ def is_8_bit(content: bytes) -> bool:
         return False
 
 
-def _check_whole(page: TiffPage, size: int) -> None:
+def _check_whole(page: TiffPage | TiffFrame, size: int) -> None:
     """tifffile takes pieces that are missing for black ones."""
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
         if count == 0 or offset + count > size:
             raise ValueError('data are missing')
+
+
+def _is_broken(tif: TiffFile, content: bytes) -> bool:
+    """Whether the chain of pages leads out of the file; tifffile stops there without a word."""
+    form, at = tif.tiff, tif.pages.first.offset
+    seen: set[int] = set()
+    while at and at not in seen:
+        seen.add(at)
+        if at + form.tagnosize > len(content):
+            return True
+        (count,) = struct.unpack_from(form.tagnoformat, content, at)
+        at += form.tagnosize + count * form.tagsize
+        if at + form.offsetsize > len(content):
+            return True
+        (at,) = struct.unpack_from(form.offsetformat, content, at)
+    return False
 
 
 def _by_opencv(content: bytes) -> Stored:
@@ -111,6 +147,24 @@ def _first_picture(series: TiffPageSeries) -> tuple[np.ndarray, str, list[str]]:
     return *_read(series, 'YXSC'), remarks
 
 
+def _by_tables(tif: TiffFile, values: np.ndarray) -> np.ndarray:
+    """Channels in the order red, green, blue, where ImageJ's colour tables have another.
+
+    Raises:
+        NotASmear: The tables are of other colours.
+    """
+    tables = np.array((tif.imagej_metadata or {}).get('LUTs', ()))
+    if tables.shape[:2] != (3, 3):
+        return values
+    shown = tables[..., -1].astype(int)  # the colour of each channel's greatest value
+    if (shown == shown[:, :1]).all():  # grey tables mean no colour
+        return values
+    order = shown.argmax(axis=0)
+    if (shown[order] != np.eye(3, dtype=int) * 255).any():
+        raise NotASmear('has channels in colours other than red, green and blue')
+    return values[order]
+
+
 def _read(series: TiffPageSeries, keep: str) -> tuple[np.ndarray, str]:
     """The values of a series at 0 of each axis that is not kept, and the axes that are."""
     page, axes = series.keyframe, series.axes
@@ -136,8 +190,7 @@ def _stored(page: TiffPage, values: np.ndarray, axes: str) -> Stored:
     for axis in 'SC':
         if axis in axes:
             values = np.moveaxis(values, axes.index(axis), -1)
-    kind, bits = page.photometric, page.bitspersample
-    white = None
+    bits, white = page.bitspersample, None
     if values.dtype.kind == 'b':
         values = values.astype(np.uint8)
     elif values.dtype.kind == 'i':
@@ -145,6 +198,9 @@ def _stored(page: TiffPage, values: np.ndarray, axes: str) -> Stored:
     if values.dtype.kind == 'u' and bits not in (16, 32, 64):
         white = 2.0**bits - 1
     channels = 1 if values.ndim == 2 else values.shape[2]
+    kind = page.photometric
+    if 262 not in page.tags:  # it must be there; tifffile takes the first of all kinds
+        kind = PHOTOMETRIC.RGB if channels > 2 else PHOTOMETRIC.MINISBLACK
     if kind == PHOTOMETRIC.PALETTE:
         return Stored(_by_palette(page, values), 255)
     if kind in _GREY:
