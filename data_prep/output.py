@@ -24,7 +24,7 @@ OURS = frozenset({'annotations', IMAGES, 'report', SPLIT, STAMP})
 # A change of these modules makes the data set anew, as does one in this folder.
 _CELLKIT = (
     'instances', 'label_maps', 'rle', 'files/depth', 'files/pictures', 'files/prepared',
-    'files/raster', 'files/stored', 'files/tiff', 'files/writing',
+    'files/raster', 'files/stored', 'files/tiff', 'files/tiff_channels', 'files/writing',
 )  # fmt: skip
 
 

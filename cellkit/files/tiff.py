@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from tifffile import (
     COMPRESSION,
-    EXTRASAMPLE,
     PHOTOMETRIC,
     TiffFile,
     TiffFrame,
@@ -23,18 +22,15 @@ from tifffile import (
 )
 
 from cellkit.files.stored import BITS, NotASmear, Stored
+from cellkit.files.tiff_channels import GREY, THREE, with_meaning
 
 # What it warns of is checked here, or shows in the values.
 logging.getLogger('tifffile').setLevel(logging.CRITICAL)
 
 MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 
-_THREE = 'which were read as red, green and blue'
 _FLUORESCENCE = 'EmissionWavelength=|ContrastMethod="Fluorescence"'
 _REDUCED = 1  # bit of NewSubfileType: a smaller version of another page
-_ALPHA = (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA)
-_COLOURS = {PHOTOMETRIC.RGB: 3, PHOTOMETRIC.YCBCR: 3, PHOTOMETRIC.SEPARATED: 4}
-_GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
 
 
 def read_tiff(content: bytes) -> Stored:
@@ -60,7 +56,7 @@ def read_tiff(content: bytes) -> Stored:
             values, axes, remarks = _first_picture(series[0])
             if tif.is_imagej and axes[0] == 'C':
                 values = _by_tables(tif, values)
-            stored = _stored(page, values, axes)
+            stored = with_meaning(page, values, axes)
             stored.remarks[:0] = remarks
             if stored.white is None:
                 stored.white = _white_of_tags(tif, page, stored)
@@ -124,7 +120,7 @@ def _first_picture(series: TiffPageSeries) -> tuple[np.ndarray, str, list[str]]:
     sizes = dict(zip(series.axes, series.shape, strict=True))
     others = [axis for axis in series.axes if axis not in 'YXSC']
     unnamed = [axis for axis in others if axis in 'IQ']
-    grey = not sizes.keys() & {'S', 'C'} and series.keyframe.photometric in _GREY
+    grey = not sizes.keys() & {'S', 'C'} and series.keyframe.photometric in GREY
     if grey and unnamed == others and len(others) == 1:
         (axis,) = others
         if sizes['X'] in (3, 4) and min(sizes[axis], sizes['Y']) > 4:  # rows taken for pages
@@ -132,7 +128,7 @@ def _first_picture(series: TiffPageSeries) -> tuple[np.ndarray, str, list[str]]:
             return values, 'YXS', ['has a page a row, which were read as one picture']
         if sizes[axis] == 3:
             values, axes = _read(series, f'YX{axis}')
-            return values, axes.replace(axis, 'C'), [f'has three grey pages, {_THREE}']
+            return values, axes.replace(axis, 'C'), [f'has three grey pages, {THREE}']
     remarks = []
     if others:
         count = int(np.prod([sizes[axis] for axis in others]))
@@ -143,7 +139,7 @@ def _first_picture(series: TiffPageSeries) -> tuple[np.ndarray, str, list[str]]:
     if 'C' in sizes:
         if sizes['C'] != 3:
             raise NotASmear(f'has {sizes["C"]} channels and is no colour picture')
-        remarks.append(f'has three channels, {_THREE}')
+        remarks.append(f'has three channels, {THREE}')
     return *_read(series, 'YXSC'), remarks
 
 
@@ -181,90 +177,6 @@ def _read(series: TiffPageSeries, keep: str) -> tuple[np.ndarray, str]:
     for axis in [axis for axis in axes if axis not in keep]:
         values, axes = np.take(values, 0, axes.index(axis)), axes.replace(axis, '')
     return values, axes
-
-
-def _stored(page: TiffPage, values: np.ndarray, axes: str) -> Stored:
-    """Channels by their meaning."""
-    if values.dtype.kind == 'c':
-        raise NotASmear('holds complex numbers')
-    for axis in 'SC':
-        if axis in axes:
-            values = np.moveaxis(values, axes.index(axis), -1)
-    bits, white = page.bitspersample, None
-    if values.dtype.kind == 'b':
-        values = values.astype(np.uint8)
-    elif values.dtype.kind == 'i':
-        values = _unsigned(values)
-    if values.dtype.kind == 'u' and bits not in (16, 32, 64):
-        white = 2.0**bits - 1
-    channels = 1 if values.ndim == 2 else values.shape[2]
-    kind = page.photometric
-    if 262 not in page.tags:  # it must be there; tifffile takes the first of all kinds
-        kind = PHOTOMETRIC.RGB if channels > 2 else PHOTOMETRIC.MINISBLACK
-    if kind == PHOTOMETRIC.PALETTE:
-        return Stored(_by_palette(page, values), 255)
-    if kind in _GREY:
-        return _of_grey(page, values, white, channels, kind == PHOTOMETRIC.MINISWHITE)
-    if kind not in _COLOURS or channels < _COLOURS[kind]:
-        what = getattr(kind, 'name', kind)
-        raise NotASmear(
-            f'has colours of a kind that is not read here ({what}, {channels} channels)'
-        )
-    if kind == PHOTOMETRIC.SEPARATED:
-        full = white or float(np.iinfo(values.dtype).max)
-        ink = values[..., :4].astype(np.float32) / full
-        rgb = (1 - ink[..., :3]) * (1 - ink[..., 3:]) * 255
-        stored = Stored(np.rint(rgb).astype(np.uint8), 255)
-    else:
-        stored = Stored(values[..., :3], white)
-    return _with_extras(page, stored, values, _COLOURS[kind])
-
-
-def _unsigned(values: np.ndarray) -> np.ndarray:
-    if values.dtype.itemsize < 4 or values.min(initial=0) < 0:
-        raise NotASmear(f'holds signed whole numbers ({values.dtype})')
-    return values.astype(np.uint32)
-
-
-def _by_palette(page: TiffPage, values: np.ndarray) -> np.ndarray:
-    palette = np.asarray(page.colormap)
-    if palette.max() > 255:  # some writers give 8 bits where the format has 16
-        palette = palette >> 8
-    grey = values if values.ndim == 2 else values[..., 0]
-    return palette.astype(np.uint8).T[grey]
-
-
-def _of_grey(
-    page: TiffPage, values: np.ndarray, white: float | None, channels: int, inverted: bool
-) -> Stored:
-    """Grey, or three colours that their tag calls grey."""
-    extras = page.extrasamples
-    colours = channels - 1 if extras and extras[-1] in _ALPHA else channels
-    if channels == 1:
-        return Stored(values, white, inverted=inverted)
-    if colours == 3 or (channels == 4 and not any(extra in _ALPHA for extra in extras)):
-        stored = Stored(values[..., :3], white, inverted=inverted)
-        if 'S' in page.axes:
-            stored.remarks.append(f'has three grey channels, {_THREE}')
-        return _with_extras(page, stored, values, 3)
-    if colours > 2:
-        raise NotASmear(f'has {channels} channels and is no colour picture')
-    return _with_extras(page, Stored(values[..., 0], white, inverted=inverted), values, 1)
-
-
-def _with_extras(page: TiffPage, stored: Stored, values: np.ndarray, colours: int) -> Stored:
-    """Add the alpha channel, and say which others there were."""
-    count = values.shape[2] - colours
-    kinds = list(page.extrasamples)[-count:] if count else []
-    kinds = [EXTRASAMPLE.UNSPECIFIED] * (count - len(kinds)) + kinds
-    found = [k for k, kind in enumerate(kinds) if kind in _ALPHA]
-    if found:
-        stored.alpha = values[..., colours + found[0]]
-        stored.premultiplied = kinds[found[0]] == EXTRASAMPLE.ASSOCALPHA
-    if left := count - bool(found):
-        plural = 's' if left > 1 else ''
-        stored.remarks.append(f'has {left} channel{plural} beside its colours, left out')
-    return stored
 
 
 def _white_of_tags(tif: TiffFile, page: TiffPage, stored: Stored) -> float | None:
