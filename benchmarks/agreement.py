@@ -23,6 +23,7 @@ from scipy.optimize import linear_sum_assignment
 from tqdm.auto import tqdm
 
 from benchmarks.harness import markdown_table
+from cellkit.files.pictures import read_picture
 from cellkit.files.writing import write_whole
 from cellkit.instances import label_instances
 from cellkit.metrics.aggregated_jaccard import aji, aji_terms
@@ -97,7 +98,7 @@ def real_pairs(sample: Path) -> Pairs:
     for mask_path in sorted((sample / 'test' / 'mask').iterdir()):
         mask = cv2.imread(str(mask_path), cv2.IMREAD_GRAYSCALE)
         image_path = next((sample / 'test' / 'original').glob(mask_path.stem + '.*'))
-        green = cv2.GaussianBlur(cv2.imread(str(image_path))[..., 1], (0, 0), 2)
+        green = cv2.GaussianBlur(read_picture(image_path).pixels[..., 1], (0, 0), 2)
         otsu = cv2.threshold(green, 0, 255, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)[1]
         filled = ndimage.binary_fill_holes(otsu > 0)
         yield _with_margin(label_instances(mask)[0]), _with_margin(label_instances(filled)[0])

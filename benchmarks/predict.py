@@ -26,7 +26,7 @@ from mmengine.config import Config
 
 from benchmarks.harness import ROOT, SAMPLE, Way, in_turn, machine, markdown_table
 from cellkit.errors import UserError
-from cellkit.files.pictures import read_slide
+from cellkit.files.pictures import read_picture
 from cellkit.files.prepared import data_root
 from tools.predict.detector import Detector
 from tools.predict.outcome import outcome_of
@@ -64,7 +64,7 @@ def ways_of(
     detector = Detector(with_precision(checkpoint, precision), 'cpu', threshold)
     stock = inferencer(with_precision(checkpoint, precision, encode=False))
     files = [str(slide.path) for slide in slides]
-    inputs = [detector.pipeline({'img': read_slide(s.path)[0], 'img_id': 0}) for s in slides]
+    inputs = [detector.pipeline({'img': read_picture(s.path).pixels, 'img_id': 0}) for s in slides]
     batches = [{key: [value] for key, value in data.items()} for data in inputs]
 
     def ours() -> None:
@@ -113,7 +113,7 @@ def parts(detector: Detector, slides: Sequence[Slide]) -> dict[str, float]:
 
     try:
         for slide in (slides[0], *slides):  # the first one warms up
-            picture, _ = timed('read and check the file', read_slide, slide.path)
+            picture = timed('read and check the file', read_picture, slide.path).pixels
             found = timed('resize, network, masks, overlaps', detector.segment, picture)
             timed('measure, draw, encode', outcome_of, slide.name, picture, found)
     finally:

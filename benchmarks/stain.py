@@ -30,7 +30,7 @@ import torch
 
 from benchmarks.harness import ROOT, SAMPLE, Way, in_turn, machine, markdown_table
 from cellkit.errors import UserError
-from cellkit.files.pictures import read_slide
+from cellkit.files.pictures import read_picture
 from cellkit.files.prepared import data_root, is_demo
 from cellkit.smears.smear import draw_smear
 from cellkit.stain import METHODS, StainNormalizer
@@ -203,7 +203,7 @@ def two_smears(image: Path | None, reference: Path | None) -> tuple[list[np.ndar
     else:
         chosen, source = [], 'Two generated smears'
     rng = np.random.default_rng(0)
-    pictures = [read_slide(file)[0][..., ::-1] for file in chosen]
+    pictures = [read_picture(Path(file)).pixels[..., ::-1] for file in chosen]
     pictures = pictures or [draw_smear(rng, (1200, 1600))[0] for _ in range(2)]
     return [cv2.resize(np.ascontiguousarray(p), (1600, 1200)) for p in pictures], source
 

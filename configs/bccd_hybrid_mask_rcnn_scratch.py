@@ -28,7 +28,7 @@ param_scheduler = [
 ]
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadSmear'),
     dict(type='LoadLabelMap'),
     dict(type='RandomResize', scale=(1024, 768), ratio_range=(0.8, 1.25), keep_ratio=True),
     dict(type='RandomCropCells', crop_size=(512, 384), recompute_bbox=True),

@@ -14,6 +14,7 @@ with quiet():  # they tell of optional packages that are not used here
 from custom_modules.datasets.bccd_dataset import BCCDDataset
 from custom_modules.datasets.synthetic_smears import SyntheticSmears
 from custom_modules.datasets.transforms.label_map_transforms import LabelMapAlbu, LabelMapCopyPaste
+from custom_modules.datasets.transforms.load_smear import LoadSmear
 from custom_modules.datasets.transforms.loading import LoadLabelMap
 from custom_modules.datasets.transforms.random_crop_cells import RandomCropCells
 from custom_modules.datasets.transforms.stain_transforms import StainJitter, StainNormalize
@@ -53,6 +54,7 @@ __all__ = [
     'LabelMapCopyPaste',
     'LabelMapMasks',
     'LoadLabelMap',
+    'LoadSmear',
     'MapLayerNorm',
     'MixedPrecisionMaskRCNN',
     'PixelDice',

@@ -19,8 +19,10 @@ def coco_dict(
     images, annotations = [], []
     for item in converted:
         image_id = image_ids[item.pair.image]
-        size = {'width': item.width, 'height': item.height}
-        images.append({'id': image_id, 'file_name': item.pair.image, **size})
+        about = {'width': item.width, 'height': item.height}
+        if item.white is not None:
+            about['white'] = item.white
+        images.append({'id': image_id, 'file_name': item.pair.image, **about})
         for rle, area, box in zip(item.rles, item.areas, item.boxes, strict=True):
             annotations.append(annotation(len(annotations) + 1, image_id, rle, area, box))
     return data_set(images, annotations, info)

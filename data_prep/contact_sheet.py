@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cellkit.files.pictures import read_image
+from cellkit.files.pictures import read_picture
+from cellkit.files.stored import Whites
 from cellkit.rle import decode_to_label_map
 from data_prep.convert import Converted
 from data_prep.sheet import INK, TILE_SIZE, Tile, draw_sheet
@@ -47,7 +48,8 @@ def contact_sheet(data: Path, parts: Mapping[str, Sequence[Converted]], title: s
 
 def _outlined(data: Path, item: Converted) -> np.ndarray:
     """One image with outlines, letterboxed to the size of a tile, RGB."""
-    image = cv2.cvtColor(read_image(data / item.pair.image), cv2.COLOR_BGR2RGB)
+    picture = read_picture(data / item.pair.image, Whites.of(item.white))
+    image = cv2.cvtColor(picture.pixels, cv2.COLOR_BGR2RGB)
     scale = min(TILE_SIZE[0] / item.width, TILE_SIZE[1] / item.height)
     size = (max(1, round(item.width * scale)), max(1, round(item.height * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)

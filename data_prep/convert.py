@@ -12,7 +12,8 @@ import numpy as np
 
 from cellkit.changes import Changes
 from cellkit.errors import BadFile, Problem
-from cellkit.files.pictures import check_file, decode_image, decode_mask, read_bytes
+from cellkit.files.pictures import check_file, decode_mask, decode_picture, read_bytes
+from cellkit.files.stored import UNKNOWN, Whites
 from cellkit.instances import CONNECTIVITY, MIN_AREA, THRESHOLD, label_instances, split_touching
 from cellkit.label_maps import areas_and_boxes
 from cellkit.rle import encode_label_map
@@ -48,6 +49,8 @@ class Converted:
         digest: SHA-256 of the two files; of drawings, of the image's file and its cells.
         left_out: Number of drawings that are no cells, by reason; see cellkit/drawn.py.
         changes: What was changed in the image's predictions, if these are known.
+        white: Value of the image's file that was read as white; None where it tells itself.
+        remarks: What was left out of the image, and the like; they go on after its name.
     """
 
     pair: Pair
@@ -63,28 +66,36 @@ class Converted:
     digest: str = ''
     left_out: dict[str, int] = field(default_factory=dict)
     changes: Changes | None = None
+    white: float | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def convert_pair(
-    data: Path, pair: Pair, rule: InstanceRule, allow_grey: bool = False
+    data: Path,
+    pair: Pair,
+    rule: InstanceRule,
+    allow_grey: bool = False,
+    whites: Whites = UNKNOWN,
 ) -> Converted | list[Problem]:
     """Convert one pair of the folder ``data``, or say what is wrong with its files.
 
     ``allow_grey`` cuts grey values in the mask at the threshold; else they are a problem.
+    ``whites`` are of all images.
     """
-    as_mask = partial(decode_mask, threshold=rule.threshold, allow_grey=allow_grey)
+    as_image = partial(decode_picture, whites=whites)
+    as_mask = partial(_decode_mask, threshold=rule.threshold, allow_grey=allow_grey)
     read, problems = [], []
-    for file, decode in ((pair.image, decode_image), (pair.mask, as_mask)):
+    for file, decode in ((pair.image, as_image), (pair.mask, as_mask)):
         try:
             content = read_bytes(data, file)
-            turn = check_file(content, file)  # EXIF orientation
-            read.append((decode(content, file), turn, hashlib.sha256(content).digest()))
+            read.append((decode(content, file), hashlib.sha256(content).digest()))
         except BadFile as error:
             problems.append(error.problem)
     if problems:
         return problems
-    (image, image_turn, image_digest), (mask, mask_turn, mask_digest) = read
-    if problem := _disagreement(pair, image, mask, image_turn, mask_turn):
+    (picture, image_digest), ((mask, mask_turn), mask_digest) = read
+    image = picture.pixels
+    if problem := _disagreement(pair, image, mask, picture.turn, mask_turn):
         return [problem]
 
     labels, specks = label_instances(mask, rule.threshold, rule.connectivity, rule.min_area)
@@ -111,7 +122,17 @@ def convert_pair(
         suspects=suspects,
         thumbnail=thumbnail(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)),
         digest=hashlib.sha256(image_digest + mask_digest).hexdigest(),
+        white=picture.white,
+        remarks=picture.remarks,
     )
+
+
+def _decode_mask(
+    content: bytes, file: str, threshold: int, allow_grey: bool
+) -> tuple[np.ndarray, int]:
+    """A mask and its EXIF orientation."""
+    turn = check_file(content, file)
+    return decode_mask(content, file, threshold, allow_grey), turn
 
 
 def _measure(labels: np.ndarray) -> tuple[list[int], list[list[int]]]:

@@ -13,7 +13,8 @@ from cellkit.changes import Changes, changes
 from cellkit.drawn import REASONS, Cells, cells_of
 from cellkit.errors import BadFile, Problem, UserError
 from cellkit.files.drawings import is_drawings, names, read_drawings
-from cellkit.files.pictures import check_file, decode_image, read_bytes
+from cellkit.files.pictures import decode_picture, read_bytes
+from cellkit.files.stored import UNKNOWN, Whites
 from cellkit.label_maps import areas_and_boxes
 from cellkit.rle import decode_to_label_map, encode_label_map
 from data_prep.convert import Converted, InstanceRule, convert_pair
@@ -30,6 +31,7 @@ def convert(
     rule: InstanceRule,
     allow_grey: bool = False,
     predictions: Path | None = None,
+    whites: Whites = UNKNOWN,
 ) -> Converted | list[Problem]:
     """Convert an image with its mask or its drawings, or say what is wrong with its files.
 
@@ -39,12 +41,13 @@ def convert(
         rule: How a mask becomes cells; drawings take its least area alone.
         allow_grey: Cut grey masks at the threshold.
         predictions: A folder of predictions, to count what was changed in them.
+        whites: Of all images.
     """
     try:
         if is_drawings(pair.mask):
-            converted = _convert_drawings(data, pair, rule.min_area)
+            converted = _convert_drawings(data, pair, rule.min_area, whites)
         else:
-            converted = convert_pair(data, pair, rule, allow_grey)
+            converted = convert_pair(data, pair, rule, allow_grey, whites)
         if predictions and isinstance(converted, Converted):
             converted.changes = _changes(converted, predictions, rule.min_area)
     except BadFile as error:
@@ -66,13 +69,14 @@ def check_predictions(predictions: Path, images: Sequence[str]) -> None:
         )
 
 
-def _convert_drawings(data: Path, pair: Pair, min_area: int) -> Converted:
+def _convert_drawings(data: Path, pair: Pair, min_area: int, whites: Whites) -> Converted:
     """Raises a BadFile that says what is wrong."""
     content = read_bytes(data, pair.image)
-    turn = check_file(content, pair.image)
-    image = decode_image(content, pair.image)
-    if turn != 1:
-        what = f'is turned by its EXIF orientation ({turn}) and what was drawn on it may not be'
+    picture = decode_picture(content, pair.image, whites)
+    image = picture.pixels
+    if picture.turn != 1:
+        turned = f'is turned by its EXIF orientation ({picture.turn})'
+        what = f'{turned} and what was drawn on it may not be'
         remedy = 'save the image without that tag and check that they lie on each other'
         raise BadFile(pair.image, what, remedy)
     size = image.shape[:2]
@@ -100,6 +104,8 @@ def _convert_drawings(data: Path, pair: Pair, min_area: int) -> Converted:
         thumbnail=thumbnail(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)),
         digest=hashlib.sha256(b''.join(digests)).hexdigest(),
         left_out=cells.left_out,
+        white=picture.white,
+        remarks=picture.remarks,
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from tqdm.auto import tqdm
 
 from cellkit.errors import Problem, UserError
+from cellkit.files.depth import find_whites
 from cellkit.files.prepared import (
     DEMO_MANIFEST,
     IMAGES,
@@ -46,6 +47,7 @@ from data_prep.split import split_groups
 from data_prep.stain_reference import PICTURE, chosen_image, is_chosen, write_stain_reference
 
 REPORT = 'report/report.json'
+MOST_REMARKS = 5  # on the terminal
 
 Parts = dict[str, list[Converted]]
 
@@ -141,7 +143,15 @@ def prepare(
         )
 
     with replacing(out) as fresh:
-        each = partial(convert, data, rule=rule, allow_grey=allow_grey, predictions=predictions)
+        depth = find_whites(data / pair.image for pair in pairs)
+        each = partial(
+            convert,
+            data,
+            rule=rule,
+            allow_grey=allow_grey,
+            predictions=predictions,
+            whites=depth.whites,
+        )
         results = in_processes(each, pairs, workers, each=4)
         converted = []
         for result in tqdm(results, 'masks to COCO', len(pairs), unit='image'):
@@ -158,6 +168,8 @@ def prepare(
             )
         parts, duplicates = _split(converted, val_fraction, seed, problems)
         settings['fingerprint'] = _data_fingerprint(converted)
+        if depth.said:
+            settings['depth'] = list(depth.said)
         report = build_report(parts, settings, duplicates, problems, ignored)
         _write(fresh, data, parts, settings, report)
         if copy_images:
@@ -330,6 +342,12 @@ def _tell(prepared: Prepared) -> None:
                 f'kept, {changed["reshaped"]} reshaped, {changed["added"]} added, '
                 f'{changed["deleted"]} deleted.'
             )
+        for said in report.get('depth', []):
+            print(f'Depth: {said}.')
+        for remark in report['remarks'][:MOST_REMARKS]:
+            print(f'{remark["file"]} {remark["what"]}.')
+        if (more := len(report['remarks']) - MOST_REMARKS) > 0:
+            print(f'{more} more remarks on images; the report lists them.')
         if report['skipped']:
             print(f'{len(report["skipped"])} problems were skipped; the report lists them.')
         print(f'Report and pictures: {out / "report"}.')

@@ -40,6 +40,12 @@ def build_report(
         'near_duplicates_between_train_and_test': len(across),
         'drawings_left_out': _left_out(every),
         'changes': _changes(every),
+        'remarks': [
+            {'file': item.pair.image, 'what': what}
+            for name in PARTS
+            for item in parts[name]
+            for what in item.remarks
+        ],
         'skipped': [vars(problem) for problem in skipped],
         'ignored_files': list(ignored),
         'images': [_row(name, item) for name in PARTS for item in parts[name]],
@@ -127,6 +133,7 @@ def report_page(report: Mapping[str, Any]) -> str:
         f'{"are cut apart" if rule["split_touching"] else "stay one component"}.',
         f'Split with seed {report["seed"]}, {report["val_fraction"]:.0%} of the training folder '
         'for validation, near-duplicates on one side.',
+        *(f'Depth: {said}.' for said in report.get('depth', [])),
         '',
         f'| | {" | ".join(PARTS)} |',
         '|---|' + '---:|' * len(PARTS),
@@ -143,6 +150,9 @@ def report_page(report: Mapping[str, Any]) -> str:
     if report['changes']:
         lines += ['## Changes against the predictions', '']
         lines += [f'- {name} {n}' for name, n in report['changes'].items()] + ['']
+    if report['remarks']:
+        lines += [f'## Remarks on images: {len(report["remarks"])}', '']
+        lines += [f'- `{r["file"]}` {r["what"]}.' for r in report['remarks']] + ['']
     if report['skipped']:
         lines += [f'## Skipped: {len(report["skipped"])} problems', '']
         lines += [f'- `{s["file"]}` {s["what"]}; {s["remedy"]}.' for s in report['skipped']] + ['']

@@ -14,7 +14,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +25,11 @@ from tqdm.auto import tqdm
 from cellkit.errors import UserError
 from cellkit.files import prepared
 from cellkit.files.cores import usable_cores
-from cellkit.files.pictures import read_image
+from cellkit.files.pictures import read_picture
 from cellkit.files.prepared import STAIN_REFERENCE, annotation_file
 from cellkit.files.program import run_program
 from cellkit.files.stain_states import save_states
+from cellkit.files.stored import Whites
 from cellkit.files.writing import read_object, write_json, write_whole
 from cellkit.stain import METHODS, CannotNormalise, StainNormalizer, State, colour
 from data_prep.sheet import Tile, draw_sheet
@@ -71,7 +72,7 @@ def write_stain_reference(
         UserError: If the data set can't be read or no image can serve.
     """
     root = Path(data_root)
-    names, fingerprint = _training_part(root)
+    whites, fingerprint = _training_part(root)
     target, refused = root / STAIN_REFERENCE, root / REFUSED
     if not is_chosen(root):
         target.unlink(missing_ok=True)  # of another training part: it would pass for this one's
@@ -81,14 +82,14 @@ def write_stain_reference(
     if not force and (reason := _refusal(refused, fingerprint)):
         raise UserError(f'{images}: {reason}')
     try:
-        choice = choose_reference(images, names, workers)
+        choice = choose_reference(images, list(whites), workers, whites)
     except CannotNormalise as error:
         write_json(refused, {'reason': str(error), 'train_json_sha256': fingerprint})
         raise UserError(f'{images}: {error}') from error
     refused.unlink(missing_ok=True)
-    reference = read_image(images / choice.image)
+    reference = _read(images, choice.image, whites)
     states = {method: StainNormalizer(method).fit(reference, 'bgr') for method in METHODS}
-    write_whole(root / PICTURE, _draw_picture(images, choice, states))
+    write_whole(root / PICTURE, _draw_picture(images, choice, states, whites))
     save_states(
         target,
         states,
@@ -119,8 +120,19 @@ def chosen_image(file: Path) -> str:
     return json.loads(file.read_bytes())['image']
 
 
-def choose_reference(folder: Path, names: Sequence[str], workers: int | None = None) -> Choice:
-    """Find the medoid of images, whose names are relative to ``folder``.
+def choose_reference(
+    folder: Path,
+    names: Sequence[str],
+    workers: int | None = None,
+    whites: Mapping[str, float | None] | None = None,
+) -> Choice:
+    """Find the medoid of images.
+
+    Args:
+        folder: That holds them.
+        names: Relative to it.
+        workers: Images read at once; by default as many as cores.
+        whites: ``white`` of those whose annotations give it, by name.
 
     Raises:
         CannotNormalise: If no image can serve.
@@ -128,7 +140,7 @@ def choose_reference(folder: Path, names: Sequence[str], workers: int | None = N
     """
     names = sorted(names)
     with ThreadPoolExecutor(workers or usable_cores()) as pool:
-        tasks = pool.map(lambda name: _statistics_or_reason(folder / name), names)
+        tasks = pool.map(lambda name: _statistics_or_reason(_read(folder, name, whites)), names)
         results = list(tqdm(tasks, 'stain statistics', len(names), disable=None))
     every = dict(zip(names, results, strict=True))
     skipped = {name: reason for name, reason in every.items() if isinstance(reason, str)}
@@ -174,18 +186,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_program('stain_reference', work)
 
 
-def _training_part(root: Path) -> tuple[list[str], str]:
-    """File names of the training images, and the SHA-256 of their annotation file."""
+def _read(folder: Path, name: str, whites: Mapping[str, float | None] | None) -> np.ndarray:
+    return read_picture(folder / name, Whites.of((whites or {}).get(name))).pixels
+
+
+def _training_part(root: Path) -> tuple[dict[str, float | None], str]:
+    """``white`` by file name of the training images, and the SHA-256 of their annotation file."""
     file = annotation_file(root, 'train')
     try:
         content = file.read_bytes()
-        names = [image['file_name'] for image in json.loads(content)['images']]
+        images = json.loads(content)['images']
+        whites = {image['file_name']: image.get('white') for image in images}
     except (OSError, ValueError, KeyError, TypeError) as error:
         cause = getattr(error, 'strerror', None) or error
         raise UserError(
             f"{file}: can't be read ({cause}); prepare the data set with `make prepare`"
         ) from error
-    return names, hashlib.sha256(content).hexdigest()
+    return whites, hashlib.sha256(content).hexdigest()
 
 
 def _refusal(file: Path, fingerprint: str) -> str | None:
@@ -194,21 +211,26 @@ def _refusal(file: Path, fingerprint: str) -> str | None:
     return found.get('reason') if found.get('train_json_sha256') == fingerprint else None
 
 
-def _statistics_or_reason(file: Path) -> np.ndarray | str:
+def _statistics_or_reason(image: np.ndarray) -> np.ndarray | str:
     """Mean CIELAB of the foreground and CIELAB of the background, ``(6,)``; or why not."""
     try:
-        state = StainNormalizer('reinhard').fit(read_image(file), 'bgr')
+        state = StainNormalizer('reinhard').fit(image, 'bgr')
     except CannotNormalise as error:
         return str(error)
     return np.concatenate([state.mean, colour.rgb_to_lab(state.white)])
 
 
-def _draw_picture(folder: Path, choice: Choice, states: dict[str, State]) -> bytes:
+def _draw_picture(
+    folder: Path,
+    choice: Choice,
+    states: dict[str, State],
+    whites: Mapping[str, float | None],
+) -> bytes:
     """The reference, and images near to far: as they are, then after each method."""
     others = sorted(choice.distances, key=choice.distances.get)[1:]
     places = np.linspace(0, len(others) - 1, min(_EXAMPLES, len(others))).round().astype(int)
     shown = [choice.image, *(others[k] for k in places)]
-    images = [np.ascontiguousarray(read_image(folder / name)[..., ::-1]) for name in shown]
+    images = [np.ascontiguousarray(_read(folder, name, whites)[..., ::-1]) for name in shown]
     said = ['reference', *(f'distance {choice.distances[name]:.1f}' for name in shown[1:])]
     words = [f'{text}: {Path(name).name[:28]}' for text, name in zip(said, shown, strict=True)]
     rows = [list(map(Tile, images, words))]

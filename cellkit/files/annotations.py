@@ -61,7 +61,7 @@ def _true_image(image: dict, annotations: list[dict]) -> TrueImage:
     rles = [_rle(annotation['segmentation'], size) for annotation in annotations]
     boxes = np.array([annotation['bbox'] for annotation in annotations], float).reshape(-1, 4)
     areas = np.array([annotation['area'] for annotation in annotations], float)
-    return TrueImage(image.get('file_name', ''), size, rles, boxes, areas)
+    return TrueImage(image.get('file_name', ''), size, rles, boxes, areas, image.get('white'))
 
 
 def _rle(segmentation: dict | list, size: tuple[int, int]) -> dict:

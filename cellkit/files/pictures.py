@@ -1,8 +1,9 @@
-"""Read pictures strictly, and exactly as the training pipeline will see them.
+"""Read pictures: one reader for training, preparation, stain and prediction.
 
-MMDetection's loader decodes with OpenCV's ``IMREAD_COLOR``, which turns an image by its EXIF
-orientation, keeps the upper 8 of 16 bits and drops transparency. A truncated file gives it a
-picture with a grey rest and no error, so Pillow checks the file first.
+Plain JPEG, PNG and BMP are OpenCV's, which turns them by their EXIF orientation. It guesses at
+all others, so those are read by their own tags (:mod:`~cellkit.files.tiff`,
+:mod:`~cellkit.files.raster`). A truncated file gives OpenCV a picture with a grey rest and no
+error, so Pillow checks the file first.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from cellkit.errors import BadFile
+from cellkit.files.raster import is_plain, read_raster
+from cellkit.files.stored import UNKNOWN, NotASmear, Picture, Stored, Whites, to_picture
+from cellkit.files.tiff import MAGIC, read_tiff
 
 SUFFIXES: tuple[str, ...] = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp')
 """Names of pictures end so, in any case."""
@@ -66,11 +70,6 @@ def decode(content: bytes, file: str, flags: int) -> np.ndarray:
     if picture is None:
         raise BadFile(file, "can't be decoded as a picture", 'export it again as PNG')
     return picture
-
-
-def decode_image(content: bytes, file: str) -> np.ndarray:
-    """Decode a smear image as training sees it: ``(H, W, 3)`` uint8 BGR, turned by its EXIF tag."""
-    return decode(content, file, cv2.IMREAD_COLOR)
 
 
 def decode_mask(content: bytes, file: str, threshold: int, allow_grey: bool = False) -> np.ndarray:
@@ -127,71 +126,46 @@ def _one_colour(channels: Sequence[np.ndarray], histogram: np.ndarray) -> bool:
     return all(used.max() == used.sum() and used.sum() in (0, foreground) for used in counts)
 
 
-def read_slide(path: Path) -> tuple[np.ndarray, str]:
-    """Read a picture as the model was trained to see one.
-
-    8-bit colour is taken as training takes it. Grey becomes three equal channels. Values of more
-    than 8 bits are scaled from the smallest of 10, 12, 14 and 16 bits that holds the greatest one,
-    since cameras often leave the upper bits unused; floats up to 1 are scaled by 255. What is
-    transparent is laid on white. Of several pages the first is read.
-
-    Returns:
-        (H, W, 3) uint8 BGR, turned by its EXIF tag; and a remark for the user, often empty.
+def read_picture(path: Path, whites: Whites = UNKNOWN) -> Picture:
+    """Read a picture as training, preparation and prediction all see it.
 
     Raises:
-        BadFile: The file can't be read; the message says what to do.
+        BadFile: As :func:`decode_picture`, or the file can't be read.
     """
-    file = str(path)
-    content = read_bytes(Path(), file)
-    check_file(content, file)
-    pages, transparent = _look_inside(content)
-    if transparent:
-        picture = _on_white(content)
-    else:
-        # Grey and colour of any depth; the flag for colour alone fails on 32-bit grey.
-        picture = to_8_bit(decode(content, file, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH))
-    if picture.ndim == 2:
-        picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
-    return picture, f'has {pages} pages, of which only the first was read' if pages > 1 else ''
-
-
-def _look_inside(content: bytes) -> tuple[int, bool]:
-    """Number of pages and whether anything is transparent, without decoding."""
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            return getattr(picture, 'n_frames', 1), picture.has_transparency_data
-    except (Image.UnidentifiedImageError, OSError):
-        return 1, False
-
-
-def to_8_bit(picture: np.ndarray) -> np.ndarray:
-    """Scale integers or floats to uint8 of the same shape, as :func:`read_slide` says.
-
-    What is below 0, infinite or NaN counts as 0.
-    """
-    if picture.dtype == np.uint8:
-        return picture
-    values = np.nan_to_num(picture.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0).clip(0)
-    top = float(values.max(initial=0))
-    if picture.dtype.kind == 'f' and top <= 1:
-        full = 1.0
-    else:
-        bits = next((b for b in (8, 10, 12, 14, 16) if top < 2**b), None)
-        full = 2.0**bits - 1 if bits else top
-    return np.rint(values * (255 / full)).astype(np.uint8)
-
-
-def _on_white(content: bytes) -> np.ndarray:
-    """Decode with Pillow, 8 bits a channel: OpenCV multiplies a TIFF's colours by their alpha."""
-    with Image.open(io.BytesIO(content)) as picture:
-        picture = ImageOps.exif_transpose(picture).convert('RGBA')
-    white = Image.new('RGBA', picture.size, 'white')
-    return cv2.cvtColor(np.asarray(Image.alpha_composite(white, picture)), cv2.COLOR_RGBA2BGR)
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Read a smear image as training sees it, ``(H, W, 3)`` uint8 BGR, or raise BadFile."""
     file = str(path)
     if not path.is_file():
-        raise BadFile(file, 'is not there', 'check its path or run `make prepare` again')
-    return decode_image(read_bytes(Path(), file), file)
+        raise BadFile(file, 'is not there', 'check its path')
+    return decode_picture(read_bytes(Path(), file), file, whites)
+
+
+def decode_picture(
+    content: bytes, file: str, whites: Whites = UNKNOWN, check: bool = True
+) -> Picture:
+    """Decode a picture by what the file says of itself; docs/data.md tells the rules.
+
+    Args:
+        content: The file's bytes.
+        file: Its name, for messages.
+        whites: What is white in its folder (:func:`cellkit.files.depth.find_whites`); where that is
+            not known, the picture's own values decide, and a remark says so.
+        check: Look for damage that would only leave a part of the picture grey. It takes time, and
+            the turn isn't known without it for pictures of 8 bits.
+
+    Raises:
+        BadFile: It is damaged, no picture, or one that can't be shown truly in three colours.
+    """
+    if is_plain(content):
+        turn = check_file(content, file) if check else 1
+        return Picture(decode(content, file, cv2.IMREAD_COLOR), turn=turn)
+    return to_picture(stored_picture(content, file), whites, file)
+
+
+def stored_picture(content: bytes, file: str) -> Stored:
+    """The values that a file holds, before they are scaled to 8 bits; raises BadFile."""
+    try:
+        return read_tiff(content) if content.startswith(MAGIC) else read_raster(content)
+    except NotASmear as error:
+        raise BadFile(file, str(error), 'export it again as 8-bit RGB PNG') from error
+    except Exception as error:  # decoders raise many kinds on damaged files
+        what = f'is truncated or damaged ({error})'
+        raise BadFile(file, what, 'download or export it again') from error

@@ -19,6 +19,7 @@ class TrueImage:
         rles: T COCO RLE dicts.
         boxes: (T, 4) float64, x, y, width, height in pixels.
         areas: (T,) float64, pixels.
+        white: Value of the file that is read as white; None where 8 bits or a tag tell it.
     """
 
     file_name: str
@@ -26,6 +27,7 @@ class TrueImage:
     rles: list[dict] = field(default_factory=list)
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
     areas: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    white: float | None = None
 
     def label_map(self) -> np.ndarray:
         """(H, W) int32, k + 1 where cell k lies, 0 elsewhere."""

@@ -94,3 +94,10 @@ class BCCDDataset(CocoDataset):
                 f'{path} are not there: was the data moved? Run `make prepare` again.'
             )
         return data_list
+
+    def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
+        """Adds ``white``, the value that is white in an image of more than 8 bits, if it is so."""
+        info = super().parse_data_info(raw_data_info)
+        if (white := raw_data_info['raw_img_info'].get('white')) is not None:
+            info['white'] = white
+        return info

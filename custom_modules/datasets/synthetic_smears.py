@@ -25,7 +25,7 @@ class SyntheticSmears(Dataset):
 
     A field has the size in which the model takes it, so that no drawn pixel is cropped away. Cells
     cut by its border are labelled as in the real masks: if about half of them is visible. Image and
-    masks go into the pipeline as ``LoadImageFromFile`` and ``LoadLabelMap`` would leave them, so it
+    masks go into the pipeline as ``LoadSmear`` and ``LoadLabelMap`` would leave them, so it
     starts with augmentation.
 
     Args:

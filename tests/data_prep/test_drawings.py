@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 
 from cellkit.errors import UserError
 from cellkit.files.formats import coco, geojson, imagej
-from cellkit.files.pictures import read_image
+from cellkit.files.pictures import read_picture
 from cellkit.instances import label_instances
 from cellkit.outlines import outlines_of
 from cellkit.rle import encode_label_map
@@ -208,7 +208,7 @@ def test_bad_files_are_told_at_once(smears, tmp_path) -> None:
     first.write_text('{}')
     second.write_text('{"type": "FeatureCollection", "features": []}')
     third.with_suffix('.zip').write_bytes(imagej.write(np.ones((2, 2), int)))
-    image = read_image(data / 'train' / 'original' / f'{fourth.stem}.png')
+    image = read_picture(data / 'train' / 'original' / f'{fourth.stem}.png').pixels
     found = coco.data_set(
         [{'id': 1, 'file_name': f'{fourth.stem}.png', 'width': 3, 'height': 2}], []
     )

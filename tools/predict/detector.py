@@ -146,7 +146,7 @@ def picture_pipeline(
     kept, resized = [], False
     for step in copy.deepcopy(steps):
         kind = getattr(step['type'], '__name__', step['type']).rsplit('.', 1)[-1]
-        if kind == 'LoadImageFromFile':
+        if kind in ('LoadSmear', 'LoadImageFromFile'):
             step['type'] = 'mmdet.LoadImageFromNDArray'
         elif kind != 'LoadImageFromNDArray' and kind.startswith(('Load', 'FilterAnnotations')):
             continue

@@ -15,8 +15,9 @@ from torch.cuda import OutOfMemoryError
 from tqdm.auto import tqdm
 
 from cellkit.errors import BadFile, UserError
+from cellkit.files.depth import Depth, find_whites
 from cellkit.files.formats import coco
-from cellkit.files.pictures import read_slide
+from cellkit.files.pictures import read_picture
 from cellkit.files.writing import csv_text, write_json, write_whole
 from tools.predict.detector import Detector
 from tools.predict.formats import DEFAULT, FORMATS
@@ -74,6 +75,7 @@ class Results:
         problems: A sentence for each picture that could not be done.
         notes: Remarks on pictures that were done.
         stopped: Whether Ctrl-C came before all were done.
+        depth: How pictures of more than 8 bits are read.
 
     Raises:
         UserError: The folder holds the results of other pictures.
@@ -100,6 +102,7 @@ class Results:
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.stopped = False
+        self.depth = Depth()
         self._done: list[str] = []
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
@@ -110,17 +113,19 @@ class Results:
         Pictures are read and drawn while the network looks at others.
         """
         cv2.setLogLevel(0)  # what OpenCV says of a bad file is said again, in one sentence
+        self.depth = find_whites(slide.path for slide in self.slides)
+        self.notes += self.depth.said
         bar = partial(tqdm, dynamic_ncols=True, disable=None)
         jobs = len(self.slides) if detector.tile is None else MOST
         one_at_a_time = Lock()
 
         def look_at(slide: Slide) -> tuple[Outcome, list[str]]:
-            picture, remark = read_slide(slide.path)
+            picture, remarks, *_ = read_picture(slide.path, self.depth.whites)
             large = picture.shape[0] * picture.shape[1] > LARGE
             with one_at_a_time if large else nullcontext():
                 found = detector(picture, network.map, partial(bar, unit='tile', leave=False))
                 outcome = outcome_of(str(slide.path), picture, found, self.formats, self.pixel_size)
-            notes = [f'{slide.path} {remark}'] if remark else []
+            notes = [f'{slide.path} {remark}' for remark in remarks]
             if found.full:
                 notes.append(
                     f'{slide.path} has as many detections as the model gives at once '
@@ -184,7 +189,8 @@ class Results:
         # In ASCII, since pycocotools opens it in the system's encoding.
         found = coco.data_set(self._images, self._annotations)
         write_whole(self.out / 'predictions.json', json.dumps(found) + '\n')
-        write_json(self.out / SETTINGS, {**settings, 'images': self._done}, indent=1)
+        depth = {'depth': self.depth.said} if self.depth.said else {}
+        write_json(self.out / SETTINGS, {**settings, **depth, 'images': self._done}, indent=1)
 
     def _known(self, columns: Sequence[tuple[str, str, int, int]]) -> list:
         return [column for column in columns if self.pixel_size or not column[-1]]

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from cellkit.errors import BadFile
-from cellkit.files.pictures import read_image
+from cellkit.files.pictures import read_picture
+from cellkit.files.stored import Whites
 from cellkit.label_maps import areas_and_boxes
 from cellkit.metrics.error_analysis import ALONE, FOUND, SPLIT, TRUE_OUTCOMES, Outcomes
 from cellkit.overlaps import keep_labels
@@ -58,7 +59,7 @@ def draw_pictures(part: Part, rows: Sequence[Mapping[str, Any]]) -> list[Picture
     for row, best in best_and_worst(rows):
         true, detections = part.truth[row['image_id']], part.predictions.detections(row['image_id'])
         try:
-            image = read_image(part.images / true.file_name)
+            image = read_picture(part.images / true.file_name, Whites.of(true.white)).pixels
         except BadFile:
             continue
         if image.shape[:2] != true.size:

@@ -9,13 +9,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
+import numpy as np
 from tqdm.auto import tqdm
 
 from cellkit.errors import UserError
 from cellkit.files.cores import usable_cores
-from cellkit.files.pictures import read_image
+from cellkit.files.pictures import read_picture
 from cellkit.files.prepared import PARTS, STAIN_REFERENCE, annotation_file
 from cellkit.files.stain_states import load_state
+from cellkit.files.stored import Whites
 from cellkit.files.writing import sha256_of, write_json, write_whole
 from cellkit.stain import StainNormalizer
 
@@ -58,10 +60,11 @@ def cache_stain(
     digest = sha256_of(reference)
     settings = {'method': method, 'strength': strength, 'reference_sha256': digest}
     notes = _earlier_notes(out, settings)
-    renamed = {}
+    renamed, whites = {}, {}
     for content in annotations.values():
         for image in content['images']:
             old = image['file_name']
+            whites[old] = Whites.of(image.pop('white', None))  # what is written has 8 bits
             image['file_name'] = renamed[old] = str(PurePosixPath(old).with_suffix('.png'))
     if len(set(renamed.values())) < len(renamed):
         raise UserError(f'{data_root}: two images differ in their extension only; rename one')
@@ -71,7 +74,8 @@ def cache_stain(
     }
 
     def work(old: str) -> dict[str, Any]:
-        return _normalise(normalizer, data_root / 'images' / old, targets[missing[old]])
+        picture = read_picture(data_root / 'images' / old, whites[old])
+        return _normalise(normalizer, picture.pixels, targets[missing[old]])
 
     write_json(out / MANIFEST, {'settings': settings, 'images': notes})
     try:
@@ -89,8 +93,8 @@ def cache_stain(
     return notes
 
 
-def _normalise(normalizer: StainNormalizer, source: Path, target: Path) -> dict[str, Any]:
-    result = normalizer.transform(read_image(source), 'bgr')
+def _normalise(normalizer: StainNormalizer, image: np.ndarray, target: Path) -> dict[str, Any]:
+    result = normalizer.transform(image, 'bgr')
     _, encoded = cv2.imencode('.png', result.image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     write_whole(target, encoded.tobytes())
     note = {'applied': result.applied, 'reason': result.reason, 'strength': result.strength}

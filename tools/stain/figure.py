@@ -28,14 +28,15 @@ def draw_figure(data_root: Path) -> bytes:
     Raises:
         UserError: The data set is not prepared or too small.
     """
-    references = reference_names(data_root, true_images(data_root))
-    training = sorted(t.file_name for t in true_images(data_root, ['train']))
+    every = {true.file_name: true for true in true_images(data_root)}
+    references = reference_names(data_root, every.values())
+    training = sorted(true_images(data_root, ['train']), key=lambda true: true.file_name)
     images = [read_rgb(data_root, training[k]) for k in SHOWN]
     inputs = [Tile(image, f'image {k}', PALE) for k, image in zip(SHOWN, images, strict=True)]
     kinds = [(method, version) for method in METHODS for version in VERSIONS]
     rows = [[], inputs * len(references), *([] for _ in kinds)]
     for label, name in tqdm(references.items(), 'stain figure', disable=None):
-        reference = read_rgb(data_root, name)
+        reference = read_rgb(data_root, every[name])
         rows[0] += [Tile(reference, f'reference: {label}'), *[None] * (len(images) - 1)]
         for row, (method, version) in zip(rows[2:], kinds, strict=True):
             normalizer = fitted(method, version, reference)

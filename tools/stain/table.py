@@ -15,8 +15,9 @@ from tqdm.auto import tqdm
 from cellkit.errors import UserError
 from cellkit.files.annotations import GroundTruth
 from cellkit.files.cores import usable_cores
-from cellkit.files.pictures import read_image
+from cellkit.files.pictures import read_picture
 from cellkit.files.prepared import PARTS, annotation_file
+from cellkit.files.stored import Whites
 from cellkit.metrics.truth import TrueImage
 from cellkit.stain import METHODS, StainNormalizer, StainResult, colour
 from cellkit.stain.guard import compare
@@ -80,14 +81,15 @@ def stain_table(data_root: Path, workers: int | None = None, step: int = 1) -> s
     """
     truth = true_images(data_root)
     names = reference_names(data_root, truth)
+    images = {true.file_name: true for true in truth}
     normalizers = {}
     for label, name in names.items():
-        reference = np.ascontiguousarray(read_rgb(data_root, name)[::step, ::step])
+        reference = np.ascontiguousarray(read_rgb(data_root, images[name])[::step, ::step])
         for method, version in itertools.product(METHODS, VERSIONS):
             normalizers[label, method, version] = fitted(method, version, reference)
 
     def work(true: TrueImage) -> dict[tuple[str, str, str], Effect]:
-        smear = Smear.of(read_rgb(data_root, true.file_name), true.label_map(), step)
+        smear = Smear.of(read_rgb(data_root, true), true.label_map(), step)
         same = measure(smear, StainResult(smear.image, applied=False))
         effects = {k: measure(smear, n.transform(smear.image)) for k, n in normalizers.items()}
         return {('–', '–', 'input'): same, **effects}
@@ -112,9 +114,10 @@ def true_images(data_root: Path, parts: Iterable[str] = PARTS) -> list[TrueImage
     return [true for truth in truths for true in truth.images.values()]
 
 
-def read_rgb(data_root: Path, name: str) -> np.ndarray:
+def read_rgb(data_root: Path, true: TrueImage) -> np.ndarray:
     """An image of the data set as RGB; raises BadFile."""
-    return cv2.cvtColor(read_image(data_root / 'images' / name), cv2.COLOR_BGR2RGB)
+    picture = read_picture(data_root / 'images' / true.file_name, Whites.of(true.white))
+    return cv2.cvtColor(picture.pixels, cv2.COLOR_BGR2RGB)
 
 
 def reference_names(data_root: Path, truth: Iterable[TrueImage]) -> dict[str, str]:

@@ -4,7 +4,7 @@ data_root = '{{$DATA_ROOT:data/bccd}}/'
 scale = (1024, 768)
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadSmear'),
     dict(type='LoadLabelMap'),
     dict(type='RandomResize', scale=scale, ratio_range=(0.8, 1.25), keep_ratio=True),
     dict(type='RandomCropCells', crop_size=(1024, 1024), recompute_bbox=True),
@@ -15,7 +15,7 @@ train_pipeline = [
 ]
 # No padding here: boxes in a padded margin lie outside the image (the data preprocessor pads).
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadSmear'),
     dict(type='Resize', scale=scale, keep_ratio=True),
     dict(type='LoadLabelMap'),
     dict(

@@ -11,7 +11,7 @@ from mmcv.transforms.utils import cache_randomness
 from mmdet.registry import TRANSFORMS
 from mmengine.logging import MMLogger
 
-from cellkit.files.pictures import read_image
+from cellkit.files.pictures import read_picture
 from cellkit.files.stain_states import load_state
 from cellkit.stain import Guard, Limits, StainNormalizer, StainResult
 from cellkit.stain.jitter import jitter
@@ -81,7 +81,7 @@ class StainNormalize(_StainTransform):
         if Path(reference).suffix.lower() == '.json':
             self.normalizer.state = load_state(reference, method)
         else:
-            self.normalizer.fit(read_image(Path(reference)), 'bgr')
+            self.normalizer.fit(read_picture(Path(reference)).pixels, 'bgr')
 
     def transform(self, results: dict) -> dict:
         """Normalise ``results['img']``."""

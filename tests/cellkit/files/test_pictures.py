@@ -1,4 +1,4 @@
-"""Pictures are read strictly; those of all kinds that a user brings: see test_read_slide.py."""
+"""Pictures are read strictly; for those of all kinds see tests/test_picture_matrix.py."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from cellkit.errors import BadFile
-from cellkit.files.pictures import check_file, decode_image, decode_mask, read_bytes, read_image
+from cellkit.files.pictures import check_file, decode_mask, decode_picture, read_bytes, read_picture
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)  # BGR
 MASK = np.zeros((30, 40), np.uint8)
@@ -48,13 +49,26 @@ def test_a_truncated_file_is_named(kind: str) -> None:
         check_file(content[: len(content) // 2], 'x/a')
 
 
-def test_an_image_is_read_as_training_sees_it() -> None:
-    np.testing.assert_array_equal(decode_image(png(COLOUR), 'a'), COLOUR)
-    deep = COLOUR.astype(np.uint16) * 256 + 255
-    np.testing.assert_array_equal(decode_image(png(deep), 'a'), COLOUR)  # the upper 8 bits
-    clear = np.dstack([COLOUR, np.zeros_like(MASK)])
-    np.testing.assert_array_equal(decode_image(png(clear), 'a'), COLOUR)
-    assert decode_image(turned(6), 'a').shape == (40, 30, 3)
+def test_a_plain_picture_is_opencv_s() -> None:
+    """To the byte, so that no value of an earlier run moves."""
+    for content in (png(COLOUR), turned(1), turned(6), turned(6, 'PNG')):
+        expected = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        for check in (True, False):
+            np.testing.assert_array_equal(
+                decode_picture(content, 'a', check=check).pixels, expected
+            )
+    assert decode_picture(turned(6), 'a').pixels.shape == (40, 30, 3)
+    assert decode_picture(turned(6), 'a').turn == 6
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_all_that_is_turned_is_turned_alike(orientation: int) -> None:
+    tiff = io.BytesIO()
+    tifffile.imwrite(tiff, COLOUR, photometric='rgb', extratags=[(0x0112, 3, 1, orientation)])
+    expected = decode_picture(turned(orientation, 'PNG'), 'a')
+    found = decode_picture(tiff.getvalue(), 'a')
+    np.testing.assert_array_equal(found.pixels, expected.pixels)
+    assert found.turn == expected.turn == orientation
 
 
 @pytest.mark.parametrize(
@@ -103,6 +117,6 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match=r'^empty.png: is empty \(0 bytes\); '):
         read_bytes(tmp_path, 'empty.png')
     with pytest.raises(BadFile, match=r'gone.png: is not there; '):
-        read_image(tmp_path / 'gone.png')
+        read_picture(tmp_path / 'gone.png')
     with pytest.raises(BadFile, match=r"text.png: can't be decoded as a picture; "):
-        read_image(tmp_path / 'text.png')
+        read_picture(tmp_path / 'text.png')

@@ -39,7 +39,7 @@ def test_row_counts_what_lies_beyond_a_fifth() -> None:
 
 def test_unchanged_image_measures_as_one(tiny_data: Path) -> None:
     true = table.true_images(tiny_data)[0]
-    smear = table.Smear.of(table.read_rgb(tiny_data, true.file_name), true.label_map())
+    smear = table.Smear.of(table.read_rgb(tiny_data, true), true.label_map())
     found = table.measure(smear, StainResult(smear.image, applied=False))
     assert found.ssim == pytest.approx(1, abs=1e-6)
     assert found.contrast == 1
