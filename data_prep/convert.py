@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from cellkit.errors import BadFile, Problem
-from cellkit.files.pictures import check_file, decode_image, decode_mask, read_bytes
-from cellkit.instances import CONNECTIVITY, MIN_AREA, THRESHOLD, label_instances, split_touching
+from cellkit.files.masks import read_mask
+from cellkit.files.pictures import check_file, decode_image, read_bytes
+from cellkit.instances import (
+    CONNECTIVITY,
+    MIN_AREA,
+    THRESHOLD,
+    label_cells,
+    label_instances,
+    split_touching,
+)
 from cellkit.label_maps import areas_and_boxes
 from cellkit.rle import encode_label_map
 from data_prep.duplicates import thumbnail
@@ -21,12 +28,21 @@ from data_prep.pairs import Pair
 
 @dataclass(frozen=True)
 class InstanceRule:
-    """How a mask becomes cells; see cellkit/instances.py."""
+    """How a mask becomes cells; see cellkit/instances.py and cellkit/files/masks.py."""
 
     threshold: int = THRESHOLD
     connectivity: int = CONNECTIVITY
     min_area: int = MIN_AREA
     split_touching: bool = False
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """How a mask's file is read; see :func:`cellkit.files.masks.read_mask`."""
+
+    kind: str = 'auto'
+    allow_grey: bool = False
+    invert: bool = False
 
 
 @dataclass
@@ -44,6 +60,10 @@ class Converted:
         merged: For each component that looks like several cells, ``{"bbox", "area", "pieces"}``.
         suspects: Indices of the cells that are such a component or a piece of one.
         thumbnail: Small grey picture for the search of near-duplicates.
+        foreground: The cells, shrunk to the same size, uint8.
+        border_share: Share of the image's outermost pixels that are cell.
+        form: What the mask was read as where it is not plain 0 and 255, in the plural.
+        remark: What is to be known of how it was read, often empty.
         digest: SHA-256 of the two files.
     """
 
@@ -57,36 +77,58 @@ class Converted:
     merged: list[dict]
     suspects: list[int]
     thumbnail: np.ndarray = field(repr=False)
+    foreground: np.ndarray = field(repr=False)
+    border_share: float
+    form: str = ''
+    remark: str = ''
     digest: str = ''
 
 
 def convert_pair(
-    data: Path, pair: Pair, rule: InstanceRule, allow_grey: bool = False
+    data: Path, pair: Pair, rule: InstanceRule, options: MaskOptions | None = None
 ) -> Converted | list[Problem]:
-    """Convert one pair of the folder ``data``, or say what is wrong with its files.
-
-    ``allow_grey`` cuts grey values in the mask at the threshold; else they are a problem.
-    """
-    as_mask = partial(decode_mask, threshold=rule.threshold, allow_grey=allow_grey)
-    read, problems = [], []
-    for file, decode in ((pair.image, decode_image), (pair.mask, as_mask)):
-        try:
-            content = read_bytes(data, file)
-            turn = check_file(content, file)  # EXIF orientation
-            read.append((decode(content, file), turn, hashlib.sha256(content).digest()))
-        except BadFile as error:
-            problems.append(error.problem)
-    if problems:
+    """Convert one pair of the folder ``data``, or say what is wrong with its files."""
+    options = options or MaskOptions()
+    image = mask = None
+    digests, problems = [], []
+    try:
+        content = read_bytes(data, pair.image)
+        digests.append(hashlib.sha256(content).digest())
+        image_turn = check_file(content, pair.image)  # EXIF orientation
+        image = decode_image(content, pair.image)
+    except BadFile as error:
+        problems.append(error.problem)
+    try:
+        content = read_bytes(data, pair.mask)
+        digests.append(hashlib.sha256(content).digest())
+        mask = read_mask(
+            content,
+            pair.mask,
+            options.kind,
+            rule.threshold,
+            options.allow_grey,
+            options.invert,
+            rule.connectivity,
+        )
+    except BadFile as error:
+        problems.append(error.problem)
+    if image is None or mask is None:
         return problems
-    (image, image_turn, image_digest), (mask, mask_turn, mask_digest) = read
-    if problem := _disagreement(pair, image, mask, image_turn, mask_turn):
+    if problem := _disagreement(pair, image, mask.cells, image_turn, mask.orientation):
         return [problem]
 
-    labels, specks = label_instances(mask, rule.threshold, rule.connectivity, rule.min_area)
+    numbered = mask.cells.dtype != bool
+    if numbered:
+        labels, specks = label_cells(mask.cells, rule.min_area)
+    else:
+        labels, specks = label_instances(
+            mask.cells, connectivity=rule.connectivity, min_area=rule.min_area
+        )
     if not labels.any():
         what = f'holds no component of {rule.min_area} pixels or more'
         return [Problem(pair.mask, what, 'draw its cells, lower --min-area or remove the pair')]
-    cut_labels, pieces = split_touching(labels, rule.min_area)
+    # What numbers its cells says itself where one ends.
+    cut_labels, pieces = (labels, {}) if numbered else split_touching(labels, rule.min_area)
     areas, boxes = _measure(labels)
     merged = [{'bbox': boxes[k - 1], 'area': areas[k - 1], 'pieces': n} for k, n in pieces.items()]
     suspects = [k - 1 for k in pieces]
@@ -105,7 +147,11 @@ def convert_pair(
         merged=merged,
         suspects=suspects,
         thumbnail=thumbnail(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)),
-        digest=hashlib.sha256(image_digest + mask_digest).hexdigest(),
+        foreground=thumbnail((labels > 0).view(np.uint8) * np.uint8(255)),
+        border_share=_border_share(labels),
+        form=mask.form,
+        remark=mask.remark,
+        digest=hashlib.sha256(b''.join(digests)).hexdigest(),
     )
 
 
@@ -115,6 +161,11 @@ def _measure(labels: np.ndarray) -> tuple[list[int], list[list[int]]]:
     areas, boxes = areas_and_boxes(labels, int(labels.max()))
     boxes[:, 2:] -= boxes[:, :2]
     return areas[1:].tolist(), boxes[1:].tolist()
+
+
+def _border_share(labels: np.ndarray) -> float:
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return float(np.count_nonzero(border) / border.size)
 
 
 def _disagreement(

@@ -22,7 +22,18 @@ STAMP = '.prepared.json'
 OURS = frozenset({'annotations', IMAGES, 'report', SPLIT, STAMP})
 
 # A change of these modules makes the data set anew, as does one in this folder.
-_CELLKIT = ('instances', 'label_maps', 'rle', 'files/pictures', 'files/prepared', 'files/writing')
+_CELLKIT = (
+    'instances',
+    'label_maps',
+    'rle',
+    'value_regions',
+    'files/mask_pages',
+    'files/mask_planes',
+    'files/masks',
+    'files/pictures',
+    'files/prepared',
+    'files/writing',
+)
 
 
 @contextmanager

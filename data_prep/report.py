@@ -11,6 +11,7 @@ import numpy as np
 from cellkit.errors import Problem
 from cellkit.files.prepared import PARTS
 from data_prep.convert import Converted
+from data_prep.plausibility import Doubt
 
 
 def build_report(
@@ -19,6 +20,7 @@ def build_report(
     duplicates: Sequence[Mapping[str, Any]],
     skipped: Sequence[Problem],
     ignored: Sequence[str],
+    doubtful: Sequence[Doubt] = (),
 ) -> dict[str, Any]:
     """Collect the numbers of a data set, for JSON.
 
@@ -28,13 +30,17 @@ def build_report(
         duplicates: Near-duplicates, ``{"images": [a, b], "parts": [p, q], "correlation"}``.
         skipped: Bad input that was left out.
         ignored: Files that are no pictures.
+        doubtful: Masks that don't fit their pictures.
     """
+    forms = Counter(item.form for items in parts.values() for item in items if item.form)
     across = [d for d in duplicates if 'test' in d['parts'] and set(d['parts']) != {'test'}]
     return {
         **settings,
         'parts': {name: _numbers(parts[name]) for name in PARTS},
         'near_duplicates': list(duplicates),
         'near_duplicates_between_train_and_test': len(across),
+        'mask_forms': dict(sorted(forms.items())),
+        'doubtful_masks': [vars(doubt.problem) for doubt in doubtful],
         'skipped': [vars(problem) for problem in skipped],
         'ignored_files': list(ignored),
         'images': [_row(name, item) for name in PARTS for item in parts[name]],
@@ -77,6 +83,8 @@ def _row(part: str, item: Converted) -> dict[str, Any]:
         'cells': len(item.rles),
         'median_area_px': float(np.median(item.areas)),
         'dropped_specks_px': item.specks,
+        'mask_form': item.form,
+        'mask_remark': item.remark,
         'merged_cell_suspects': item.merged,
     }
 
@@ -111,6 +119,7 @@ def report_page(report: Mapping[str, Any]) -> str:
         '',
         '![Contact sheet](contact_sheet.png)',
         '',
+        *_masks_section(report),
         *_duplicates_section(report),
         *_suspects_section(report),
     ]
@@ -125,6 +134,20 @@ def report_page(report: Mapping[str, Any]) -> str:
 
 def _spread(summary: Mapping[str, float]) -> str:
     return ' – '.join(f'{summary[key]:.0f}' for key in ('min', 'median', 'max')) if summary else '–'
+
+
+def _masks_section(report: Mapping[str, Any]) -> list[str]:
+    """What masks were read as, and those that don't fit their pictures."""
+    lines = []
+    remarks = [(row['file'], row['mask_remark']) for row in report['images'] if row['mask_remark']]
+    if report['mask_forms'] or remarks:
+        lines += ['## Masks that are not plain 0 and 255', '']
+        lines += [f'- {count} read as {form}' for form, count in report['mask_forms'].items()]
+        lines += [f'- mask of `{file}`: {remark}' for file, remark in remarks] + ['']
+    if doubtful := report['doubtful_masks']:
+        lines += [f'## Doubtful masks: {len(doubtful)}', '']
+        lines += [f'- `{d["file"]}` {d["what"]}; {d["remedy"]}.' for d in doubtful] + ['']
+    return lines
 
 
 def _duplicates_section(report: Mapping[str, Any]) -> list[str]:

@@ -106,10 +106,21 @@ def with_mask(change: Callable[[np.ndarray], np.ndarray], suffix: str = '.png') 
     return spoil
 
 
-def colours(mask: np.ndarray) -> np.ndarray:
+def classes(mask: np.ndarray) -> np.ndarray:
     _, labels = cv2.connectedComponents(mask)
-    palette = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
-    return palette[labels]
+    return np.minimum(labels, 2).astype(np.uint8)
+
+
+def photo(train: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    cv2.imwrite(str(train / 'mask' / 'a00.png'), noise)
+
+
+def exchanged(train: Path) -> None:
+    a, b = (train / 'mask' / name for name in ('a00.png', 'a01.png'))
+    one, other = a.read_bytes(), b.read_bytes()
+    a.write_bytes(other)
+    b.write_bytes(one)
 
 
 def specks(mask: np.ndarray) -> np.ndarray:
@@ -155,22 +166,26 @@ CASES = {
     ),
     'black mask': (with_mask(np.zeros_like), 'mask/a00.png: is an empty mask (all black)'),
     'white mask': (with_mask(lambda m: m | 255), 'mask/a00.png: is white all over'),
-    'mask of 0 and 1': (
-        with_mask(lambda m: m // 255),
-        'mask/a00.png: has no value above 127 (its greatest is 1); scale it to 0 and 255 or pass '
-        '--threshold 0',
-    ),
     'smooth mask': (
         with_mask(lambda m: cv2.blur(m, (3, 3))),
         'mask/a00.png: has grey values between black and white (',
     ),
     'JPEG mask': (with_mask(lambda m: m, '.jpg'), 'mask/a00.jpg: has grey values'),
-    'colours': (with_mask(colours), 'mask/a00.png: is a picture in several colours, not a mask'),
-    'specks only': (with_mask(specks), 'mask/a00.png: holds no component of 100 pixels or more'),
-    'mask of floats': (
-        with_mask(lambda m: m.astype(np.float32), '.tif'),
-        'mask/a00.tif: is a mask of float32 values',
+    'photo': (photo, 'mask/a00.png: is a picture in several colours, not a mask'),
+    'classes': (with_mask(classes), 'mask/a00.png: has 2 values beside its background, 1 of them'),
+    'inverted mask': (
+        with_mask(lambda m: 255 - m),
+        'mask/a00.png: has a foreground that is brighter than its background (correlation -',
     ),
+    'mask upside down': (
+        with_mask(lambda m: m[::-1]),
+        'mask/a00.png: fits its picture far better upside down (correlation 0.',
+    ),
+    'exchanged masks': (
+        exchanged,
+        'mask/a00.png: fits train/original/a01.png far better than its own picture',
+    ),
+    'specks only': (with_mask(specks), 'mask/a00.png: holds no component of 100 pixels or more'),
     'turned image': (turned_by_exif(6), 'original/a00.jpg: is turned by its EXIF orientation (6)'),
     'upside-down image': (turned_by_exif(3), 'original/a00.jpg: is turned by its EXIF orientation'),
 }
@@ -201,7 +216,9 @@ def test_bad_files_are_named_and_the_old_output_stays(make_set, tmp_path, capsys
     assert sorted(skipped) == sorted(lines)
     split = json.loads((out / 'split.json').read_text())
     kept = sorted(Path(name).stem for name in split['train'] + split['val'])
-    assert kept == ['a01', 'a02', 'a03', 'a04']
+    bad = {Path(s['file']).stem for s in report['skipped']}
+    assert 'a00' in bad
+    assert kept == sorted({'a00', 'a01', 'a02', 'a03', 'a04'} - bad)
     page = (out / 'report' / 'report.md').read_text()
     assert all(f'`{s["file"]}` {s["what"]}' in page for s in report['skipped'])
 
