@@ -48,8 +48,8 @@ _TURNS = {  # of a picture: what undoes it on the mask, and whether width and he
     'upside down': (lambda m: m[::-1], True),
     'mirrored': (lambda m: m[:, ::-1], True),
     'turned by 180°': (lambda m: m[::-1, ::-1], True),
-    'turned by 90°': (lambda m: np.rot90(m), False),
-    'turned by 270°': (lambda m: np.rot90(m, 3), False),
+    'turned left by 90°': (lambda m: np.rot90(m), False),
+    'turned right by 90°': (lambda m: np.rot90(m, 3), False),
     'transposed': (lambda m: m.T, False),
     'transposed and turned by 180°': (lambda m: m[::-1, ::-1].T, False),
 }
@@ -76,13 +76,13 @@ def doubts(converted: Sequence[Converted]) -> list[Doubt]:
     own = np.diag(fit)
     flat = ~pictures.any(axis=1)
     median = float(np.median(own[~flat])) if not flat.all() else 0.0
+    sizes = np.array([(item.width, item.height) for item in converted])
     found = []
     for k, item in enumerate(converted):
         doubt = None if flat[k] else _inverted(item, own[k])
         doubt = doubt or _sheet(item, own[k])
         if not doubt and not flat[k]:
-            same_size = [(o.width, o.height) == (item.width, item.height) for o in converted]
-            elsewhere = np.where(same_size, fit[:, k], -1)
+            elsewhere = np.where((sizes == sizes[k]).all(axis=1), fit[:, k], -1)
             doubt = (
                 _turned(item, pictures[k], own[k])
                 or _exchanged(converted, k, elsewhere)
@@ -118,7 +118,7 @@ def _sheet(item: Converted, own: float) -> Doubt | None:
     if share <= SHEET:
         return None
     what = f'has one cell over {share:.0%} of the picture'
-    remedy = 'draw its cells apart, or pass --invert if all masks are inverted'
+    remedy = 'set its background to 0 and draw its cells apart'
     return Doubt(Problem(item.pair.mask, what, remedy), own < DOUBT and item.border_share > MOST)
 
 

@@ -341,7 +341,7 @@ def _tell(prepared: Prepared) -> None:
             f'({report["near_duplicates_between_train_and_test"]} between train and test).'
         )
         for form, count in report['mask_forms'].items():
-            print(f'{count} of the masks read as {form}.')
+            print(f'{count} masks were read as {form}.')
         if doubtful := report['doubtful_masks']:
             print(f'{len(doubtful)} masks are doubtful:')
             for row in doubtful[:TOLD]:

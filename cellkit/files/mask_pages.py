@@ -54,8 +54,8 @@ def join_pages(
             regions = regions_of_value(foreground, connectivity)
             cells += [_crop(regions == k, n) for k in range(1, int(regions.max()) + 1)]
         else:
-            divided += value_regions(foreground.astype(np.uint8)).divided
             cells.append(_crop(foreground, n))
+            divided += value_regions(cells[-1][1].astype(np.uint8)).divided
     if not cells:
         raise BadFile(file, 'is an empty mask (all black)', 'draw its cells or remove the pair')
     if kind == 'auto' and divided > DIVIDED_SHARE * number:

@@ -69,8 +69,8 @@ def test_exchanged_masks_name_the_picture_that_they_fit(convert) -> None:
         (lambda m: m[::-1], 'upside down', SIZE),
         (lambda m: m[:, ::-1], 'mirrored', SIZE),
         (lambda m: m[::-1, ::-1], 'turned by 180°', SIZE),
-        (lambda m: np.rot90(m), 'turned by 270°', (200, 200)),
-        (lambda m: np.rot90(m, 3), 'turned by 90°', (200, 200)),
+        (lambda m: np.rot90(m), 'turned right by 90°', (200, 200)),
+        (lambda m: np.rot90(m, 3), 'turned left by 90°', (200, 200)),
         (lambda m: m.T, 'transposed', (200, 200)),
     ],
 )
@@ -116,7 +116,7 @@ def test_an_even_picture_proves_nothing(convert) -> None:
 
 
 def test_one_cell_over_most_of_the_picture(convert) -> None:
-    image, mask = draw(0)
+    _, mask = draw(0)
     item = convert(0, np.full(SIZE, 200, np.uint8), 255 - mask)
     ((_, what, impossible),) = words([item])
     assert what.startswith('has one cell over ')

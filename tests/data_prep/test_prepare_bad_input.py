@@ -280,6 +280,63 @@ def test_masks_of_one_bit_and_palettes_are_good(make_set, tmp_path, mode):
     assert run(data, out) == 0
 
 
+def label_map(mask: np.ndarray) -> np.ndarray:
+    return cv2.connectedComponents(mask)[1].astype(np.uint16)
+
+
+def test_label_maps_give_the_same_cells_and_are_named(make_set, tmp_path, capsys):
+    data, out = make_set(), tmp_path / 'bccd'
+    assert run(data, out) == 0
+    files = [out / 'annotations' / f'{part}.json' for part in ('train', 'val', 'test')]
+    before = [json.loads(file.read_text())['annotations'] for file in files]
+    with_mask(label_map)(data / 'train')
+    path = data / 'test' / 'mask' / 'b00.png'
+    cv2.imwrite(str(path), label_map(cv2.imread(str(path), 0)))
+    capsys.readouterr()
+    assert run(data, out) == 0
+    assert '2 masks were read as label maps.' in capsys.readouterr().out
+    assert [json.loads(file.read_text())['annotations'] for file in files] == before
+    report = json.loads((out / 'report' / 'report.json').read_text())
+    assert report['mask_forms'] == {'label maps': 2}
+    assert {row['mask_form'] for row in report['images']} == {'', 'label maps'}
+    assert '- 2 read as label maps' in (out / 'report' / 'report.md').read_text()
+
+
+def test_a_class_map_needs_the_option(make_set, tmp_path, capsys):
+    data, out = make_set(), tmp_path / 'bccd'
+    with_mask(classes)(data / 'train')
+    assert run(data, out) == 2
+    assert run(data, out, '--masks', 'regions') == 0
+    assert 'cells 9, 3, 6' in capsys.readouterr().out
+    assert run(data, out, '--masks', 'colours') == 2
+    assert '--masks is colours: it must be one of auto, binary, labels, regions' in (
+        capsys.readouterr().err
+    )
+
+
+def test_inverted_masks_are_righted_by_the_option(make_set, tmp_path, capsys):
+    data, out = make_set(), tmp_path / 'bccd'
+    for path in data.glob('*/mask/*'):
+        cv2.imwrite(str(path), 255 - cv2.imread(str(path), 0))
+    assert run(data, out) == 2
+    assert 'it is inverted; exchange its two values, or pass --invert' in capsys.readouterr().err
+    assert run(data, out, '--invert') == 0
+    assert 'cells 9, 3, 6' in capsys.readouterr().out
+
+
+def test_what_is_implausible_can_be_allowed_and_is_listed(make_set, tmp_path, capsys):
+    data, out = make_set(), tmp_path / 'bccd'
+    exchanged(data / 'train')
+    assert run(data, out) == 2
+    assert 'or go on with --allow-implausible' in capsys.readouterr().err
+    assert run(data, out, '--allow-implausible') == 0
+    said = capsys.readouterr().out
+    assert '2 masks are doubtful:\n  train/mask/a00.png fits train/original/a01.png' in said
+    report = json.loads((out / 'report' / 'report.json').read_text())
+    assert [row['file'][-7:] for row in report['doubtful_masks']] == ['a00.png', 'a01.png']
+    assert '## Doubtful masks: 2' in (out / 'report' / 'report.md').read_text()
+
+
 def test_an_image_and_a_mask_turned_alike_are_good(make_set, tmp_path):
     data, out = make_set(), tmp_path / 'bccd'
     for kind in ('original', 'mask'):
