@@ -1,8 +1,8 @@
 """From a foreground mask to cell instances: the one place where the instance rule stands.
 
-A cell is a connected component (8 neighbours) of ``mask > 127`` with at least 100 pixels.
-This rule reproduces the published object counts of the BCCD data set with masks; with
-4 neighbours the thin cuts between cells shed crumbs. Where the mask numbers its cells, a cell is
+A cell is a connected component (8 neighbours) with at least 100 pixels of a mask of two values, or
+of ``mask > 127``. This rule reproduces the published object counts of the BCCD data set with masks;
+with 4 neighbours the thin cuts between cells shed crumbs. Where a mask numbers its cells, one is
 what has one number.
 """
 

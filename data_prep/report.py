@@ -107,8 +107,8 @@ def report_page(report: Mapping[str, Any]) -> str:
     if report['demo']:
         lines += ['**Synthetic demo images, no real smears.** Figures from them say nothing.', '']
     lines += [
-        f'Cells are {rule["connectivity"]}-connected components of mask > {rule["threshold"]} with '
-        f'at least {rule["min_area"]} pixels; touching cells '
+        f'Cells are {rule["connectivity"]}-connected components of a mask with at least '
+        f'{rule["min_area"]} pixels, or what a mask numbers as one; touching cells '
         f'{"are cut apart" if rule["split_touching"] else "stay one component"}.',
         f'Split with seed {report["seed"]}, {report["val_fraction"]:.0%} of the training folder '
         'for validation, near-duplicates on one side.',

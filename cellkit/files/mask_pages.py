@@ -86,7 +86,8 @@ def _foreground(page: np.ndarray, name: str, file: str) -> np.ndarray:
     flat = page if page.ndim == 2 else page.max(axis=2)
     low, high = flat.min(), flat.max()
     whole = low == high and high != 0
-    if whole or ((flat != low) & (flat != high)).any():
+    several = page.ndim == 3 and len(np.unique(page[flat > 0], axis=0)) > 1
+    if whole or several or ((flat != low) & (flat != high)).any():
         what = f'has several pages, and {name} is {"white all over" if whole else "not two values"}'
         remedy = 'export one label map, or pages of 0 and 255 with one cell each'
         raise BadFile(file, what, remedy)

@@ -131,6 +131,9 @@ def _tiff(content: bytes, file: str) -> Planes:
         arrays = list(whole.reshape(-1, *arrays[0].shape))
     if first.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR):
         arrays = [np.moveaxis(a, 0, -1) if first.axes == 'SYX' else a for a in arrays]
+        if (samples := arrays[0].shape[-1]) > 4:
+            what = f'has {samples} channels'
+            raise BadFile(file, what, 'export it as a label map or as PNG of 0 and 255')
         if len(arrays) == 1:
             return _from_samples(arrays[0], turn)
         return Planes([_upright(a[..., :3], turn) for a in arrays], orientation=turn)

@@ -147,6 +147,11 @@ FORMS: dict[str, Callable[[], bytes]] = {
         np.concatenate([PAGES, 0 * PAGES[:1]]), photometric='minisblack'
     ),
     'one page a cell, ImageJ': lambda: tiff(PAGES, imagej=True),
+    'one page a cell, in colour': lambda: tiff(
+        np.where(PAGES[..., None] > 0, COLOURS[1:, None, None], 0), photometric='rgb'
+    ),
+    'palette of colours, the rest transparent': lambda: palette(LABELS, COLOURS, transparency=0),
+    'grey with a transparent shade': lambda: pillow(Image.fromarray(BINARY), transparency=0),
     'one channel a cell': lambda: tiff(
         PAGES.transpose(1, 2, 0).copy(), photometric='minisblack', planarconfig='contig'
     ),
@@ -218,6 +223,14 @@ REFUSED: dict[str, tuple[bytes, str]] = {
             append_images=[Image.fromarray(BINARY[:50])],
         ),
         'has 2 pages of different sizes or kinds',
+    ),
+    'pages of colours': (
+        tiff(np.stack([COLOURED, 0 * COLOURED]), photometric='rgb'),
+        'has several pages, and page 1 of 2 is not two values',
+    ),
+    'many channels': (
+        tiff(np.dstack([COLOURED, BINARY, BINARY]), photometric='rgb'),
+        'has 5 channels; export',
     ),
     'truncated TIFF': (tiff(BINARY)[:9000], "can't be read whole as TIFF"),
     'truncated LZW': (tiff(COLOURED, compression='lzw')[:1500], "can't be read whole as TIFF"),
