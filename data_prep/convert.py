@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from cellkit.changes import Changes
 from cellkit.errors import BadFile, Problem
-from cellkit.files.pictures import check_file, decode_mask, decode_picture, read_bytes
-from cellkit.files.stored import UNKNOWN, Whites
-from cellkit.instances import CONNECTIVITY, MIN_AREA, THRESHOLD, label_instances, split_touching
+from cellkit.files.masks import read_mask
+from cellkit.files.pictures import decode_picture, read_bytes
+from cellkit.files.stored import UNKNOWN, Picture, Whites
+from cellkit.instances import (
+    CONNECTIVITY,
+    MIN_AREA,
+    THRESHOLD,
+    label_cells,
+    label_instances,
+    split_touching,
+)
 from cellkit.label_maps import areas_and_boxes
 from cellkit.rle import encode_label_map
 from data_prep.duplicates import thumbnail
@@ -23,12 +31,21 @@ from data_prep.pairs import Pair
 
 @dataclass(frozen=True)
 class InstanceRule:
-    """How a mask becomes cells; see cellkit/instances.py."""
+    """How a mask becomes cells; see cellkit/instances.py and cellkit/files/masks.py."""
 
     threshold: int = THRESHOLD
     connectivity: int = CONNECTIVITY
     min_area: int = MIN_AREA
     split_touching: bool = False
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """How a mask's file is read; see :func:`cellkit.files.masks.read_mask`."""
+
+    kind: str = 'auto'
+    allow_grey: bool = False
+    invert: bool = False
 
 
 @dataclass
@@ -46,6 +63,10 @@ class Converted:
         merged: For each component that looks like several cells, ``{"bbox", "area", "pieces"}``.
         suspects: Indices of the cells that are such a component or a piece of one.
         thumbnail: Small grey picture for the search of near-duplicates.
+        foreground: The cells, shrunk to the same size, uint8.
+        border_share: Share of the image's outermost pixels that are cell.
+        form: What the mask was read as where it is not plain 0 and 255, in the plural.
+        remark: What is to be known of how it was read, often empty.
         digest: SHA-256 of the two files; of drawings, of the image's file and its cells.
         left_out: Number of drawings that are no cells, by reason; see cellkit/drawn.py.
         changes: What was changed in the image's predictions, if these are known.
@@ -59,10 +80,14 @@ class Converted:
     rles: list[dict]
     areas: list[int]
     boxes: list[list[int]]
-    specks: list[int]
-    merged: list[dict]
-    suspects: list[int]
     thumbnail: np.ndarray = field(repr=False)
+    foreground: np.ndarray = field(repr=False)
+    border_share: float
+    specks: list[int] = field(default_factory=list)
+    merged: list[dict] = field(default_factory=list)
+    suspects: list[int] = field(default_factory=list)
+    form: str = ''
+    remark: str = ''
     digest: str = ''
     left_out: dict[str, int] = field(default_factory=dict)
     changes: Changes | None = None
@@ -74,73 +99,110 @@ def convert_pair(
     data: Path,
     pair: Pair,
     rule: InstanceRule,
-    allow_grey: bool = False,
+    options: MaskOptions | None = None,
     whites: Whites = UNKNOWN,
 ) -> Converted | list[Problem]:
     """Convert one pair of the folder ``data``, or say what is wrong with its files.
 
-    ``allow_grey`` cuts grey values in the mask at the threshold; else they are a problem.
     ``whites`` are of all images.
     """
-    as_image = partial(decode_picture, whites=whites)
-    as_mask = partial(_decode_mask, threshold=rule.threshold, allow_grey=allow_grey)
-    read, problems = [], []
-    for file, decode in ((pair.image, as_image), (pair.mask, as_mask)):
-        try:
-            content = read_bytes(data, file)
-            read.append((decode(content, file), hashlib.sha256(content).digest()))
-        except BadFile as error:
-            problems.append(error.problem)
-    if problems:
+    options = options or MaskOptions()
+    picture = mask = None
+    digests, problems = [], []
+    try:
+        content = read_bytes(data, pair.image)
+        digests.append(hashlib.sha256(content).digest())
+        picture = decode_picture(content, pair.image, whites)
+    except BadFile as error:
+        problems.append(error.problem)
+    try:
+        content = read_bytes(data, pair.mask)
+        digests.append(hashlib.sha256(content).digest())
+        mask = read_mask(
+            content,
+            pair.mask,
+            options.kind,
+            rule.threshold,
+            options.allow_grey,
+            options.invert,
+            rule.connectivity,
+        )
+    except BadFile as error:
+        problems.append(error.problem)
+    if picture is None or mask is None:
         return problems
-    (picture, image_digest), ((mask, mask_turn), mask_digest) = read
-    image = picture.pixels
-    if problem := _disagreement(pair, image, mask, picture.turn, mask_turn):
+    if problem := _disagreement(pair, picture.pixels, mask.cells, picture.turn, mask.orientation):
         return [problem]
 
-    labels, specks = label_instances(mask, rule.threshold, rule.connectivity, rule.min_area)
+    numbered = mask.cells.dtype != bool
+    if numbered:
+        labels, specks = label_cells(mask.cells, rule.min_area)
+    else:
+        labels, specks = label_instances(
+            mask.cells, connectivity=rule.connectivity, min_area=rule.min_area
+        )
     if not labels.any():
         what = f'holds no component of {rule.min_area} pixels or more'
         return [Problem(pair.mask, what, 'draw its cells, lower --min-area or remove the pair')]
-    cut_labels, pieces = split_touching(labels, rule.min_area)
-    areas, boxes = _measure(labels)
+    # What numbers its cells says itself where one ends.
+    cut_labels, pieces = (labels, {}) if numbered else split_touching(labels, rule.min_area)
+    areas, boxes = measure(labels)
     merged = [{'bbox': boxes[k - 1], 'area': areas[k - 1], 'pieces': n} for k, n in pieces.items()]
     suspects = [k - 1 for k in pieces]
     if rule.split_touching and pieces:
         suspected = np.isin(labels, list(pieces))
-        labels, (areas, boxes) = cut_labels, _measure(cut_labels)
+        labels = cut_labels
         suspects = [int(k) - 1 for k in np.unique(cut_labels[suspected])]
-    return Converted(
-        pair=pair,
-        width=image.shape[1],
-        height=image.shape[0],
-        rles=encode_label_map(labels),
-        areas=areas,
-        boxes=boxes,
+    return described(
+        pair,
+        picture,
+        labels,
+        digest=hashlib.sha256(b''.join(digests)).hexdigest(),
         specks=[speck.area for speck in specks],
         merged=merged,
         suspects=suspects,
-        thumbnail=thumbnail(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)),
-        digest=hashlib.sha256(image_digest + mask_digest).hexdigest(),
-        white=picture.white,
-        remarks=picture.remarks,
+        form=mask.form,
+        remark=mask.remark,
     )
 
 
-def _decode_mask(
-    content: bytes, file: str, threshold: int, allow_grey: bool
-) -> tuple[np.ndarray, int]:
-    """A mask and its EXIF orientation."""
-    turn = check_file(content, file)
-    return decode_mask(content, file, threshold, allow_grey), turn
+def described(pair: Pair, picture: Picture, labels: np.ndarray, **more: Any) -> Converted:
+    """A pair whose cells are known.
+
+    Args:
+        pair: Where it came from.
+        picture: Its image.
+        labels: ``(H, W)`` label map of its cells, 1 to N.
+        **more: Other fields of :class:`Converted`.
+    """
+    areas, boxes = measure(labels)
+    return Converted(
+        pair=pair,
+        width=labels.shape[1],
+        height=labels.shape[0],
+        rles=encode_label_map(labels),
+        areas=areas,
+        boxes=boxes,
+        thumbnail=thumbnail(cv2.cvtColor(picture.pixels, cv2.COLOR_BGR2GRAY)),
+        foreground=thumbnail((labels > 0).view(np.uint8) * np.uint8(255)),
+        border_share=_border_share(labels),
+        white=picture.white,
+        remarks=picture.remarks,
+        **more,
+    )
 
 
-def _measure(labels: np.ndarray) -> tuple[list[int], list[list[int]]]:
+def measure(labels: np.ndarray) -> tuple[list[int], list[list[int]]]:
     """Pixels and ``[x, y, width, height]`` of each cell of a label map."""
     # Not pycocotools' area(): with NumPy 2 it fails on more than 255 masks.
     areas, boxes = areas_and_boxes(labels, int(labels.max()))
     boxes[:, 2:] -= boxes[:, :2]
     return areas[1:].tolist(), boxes[1:].tolist()
+
+
+def _border_share(labels: np.ndarray) -> float:
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return float(np.count_nonzero(border) / border.size)
 
 
 def _disagreement(

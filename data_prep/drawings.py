@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
-
-import cv2
 
 from cellkit.changes import Changes, changes
 from cellkit.drawn import REASONS, Cells, cells_of
@@ -15,10 +12,8 @@ from cellkit.errors import BadFile, Problem, UserError
 from cellkit.files.drawings import is_drawings, names, read_drawings
 from cellkit.files.pictures import decode_picture, read_bytes
 from cellkit.files.stored import UNKNOWN, Whites
-from cellkit.label_maps import areas_and_boxes
-from cellkit.rle import decode_to_label_map, encode_label_map
-from data_prep.convert import Converted, InstanceRule, convert_pair
-from data_prep.duplicates import thumbnail
+from cellkit.rle import decode_to_label_map
+from data_prep.convert import Converted, InstanceRule, MaskOptions, convert_pair, described
 from data_prep.pairs import Pair
 
 PREDICTIONS = 'predictions.json'
@@ -29,7 +24,7 @@ def convert(
     data: Path,
     pair: Pair,
     rule: InstanceRule,
-    allow_grey: bool = False,
+    options: MaskOptions | None = None,
     predictions: Path | None = None,
     whites: Whites = UNKNOWN,
 ) -> Converted | list[Problem]:
@@ -39,7 +34,7 @@ def convert(
         data: The folder in which the pair lies.
         pair: The image and its mask or drawings.
         rule: How a mask becomes cells; drawings take its least area alone.
-        allow_grey: Cut grey masks at the threshold.
+        options: How a mask's file is read.
         predictions: A folder of predictions, to count what was changed in them.
         whites: Of all images.
     """
@@ -47,7 +42,7 @@ def convert(
         if is_drawings(pair.mask):
             converted = _convert_drawings(data, pair, rule.min_area, whites)
         else:
-            converted = convert_pair(data, pair, rule, allow_grey, whites)
+            converted = convert_pair(data, pair, rule, options, whites)
         if predictions and isinstance(converted, Converted):
             converted.changes = _changes(converted, predictions, rule.min_area)
     except BadFile as error:
@@ -73,13 +68,12 @@ def _convert_drawings(data: Path, pair: Pair, min_area: int, whites: Whites) -> 
     """Raises a BadFile that says what is wrong."""
     content = read_bytes(data, pair.image)
     picture = decode_picture(content, pair.image, whites)
-    image = picture.pixels
     if picture.turn != 1:
         turned = f'is turned by its EXIF orientation ({picture.turn})'
         what = f'{turned} and what was drawn on it may not be'
         remedy = 'save the image without that tag and check that they lie on each other'
         raise BadFile(pair.image, what, remedy)
-    size = image.shape[:2]
+    size = picture.pixels.shape[:2]
     cells = _cells(data, pair.mask, pair.image, size, min_area)
     if not cells.label_map.any():
         raise BadFile(
@@ -87,25 +81,14 @@ def _convert_drawings(data: Path, pair: Pair, min_area: int, whites: Whites) -> 
             f'holds no cell of {min_area} pixels or more on {pair.image}{_told(cells)}',
             'draw its cells, lower --min-area or remove the image',
         )
-    areas, boxes = areas_and_boxes(cells.label_map, int(cells.label_map.max()))
-    boxes[:, 2:] -= boxes[:, :2]
-    rles = encode_label_map(cells.label_map)
-    digests = hashlib.sha256(content).digest(), json.dumps(rles).encode()
-    return Converted(
-        pair=pair,
-        width=size[1],
-        height=size[0],
-        rles=rles,
-        areas=areas[1:].tolist(),
-        boxes=boxes[1:].tolist(),
-        specks=cells.specks,
-        merged=[],  # a person drew them one by one
-        suspects=[],
-        thumbnail=thumbnail(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)),
+    digests = hashlib.sha256(content).digest(), cells.label_map.astype('<i4').tobytes()
+    return described(
+        pair,
+        picture,
+        cells.label_map,
         digest=hashlib.sha256(b''.join(digests)).hexdigest(),
+        specks=cells.specks,
         left_out=cells.left_out,
-        white=picture.white,
-        remarks=picture.remarks,
     )
 
 

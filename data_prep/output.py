@@ -23,10 +23,11 @@ OURS = frozenset({'annotations', IMAGES, 'report', SPLIT, STAMP})
 
 # A change of these modules makes the data set anew, as does one in this folder.
 _CELLKIT = (
-    'changes', 'drawn', 'instances', 'label_maps', 'outlines', 'rle', 'visible', 'files/depth',
-    'files/drawings', 'files/pictures', 'files/prepared', 'files/raster', 'files/stored',
-    'files/tiff', 'files/tiff_channels', 'files/writing', 'files/formats/coco',
-    'files/formats/geojson', 'files/formats/imagej', 'files/formats/label_studio',
+    'changes', 'drawn', 'instances', 'label_maps', 'outlines', 'rle', 'value_regions', 'visible',
+    'files/depth', 'files/drawings', 'files/mask_pages', 'files/mask_planes', 'files/masks',
+    'files/pictures', 'files/prepared', 'files/raster', 'files/stored', 'files/tiff',
+    'files/tiff_channels', 'files/writing', 'files/formats/coco', 'files/formats/geojson',
+    'files/formats/imagej', 'files/formats/label_studio',
 )  # fmt: skip
 
 

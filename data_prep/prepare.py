@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from cellkit.errors import Problem, UserError
 from cellkit.files.depth import find_whites
+from cellkit.files.masks import MASK_KINDS
 from cellkit.files.prepared import (
     DEMO_MANIFEST,
     IMAGES,
@@ -34,7 +35,7 @@ from cellkit.files.writing import read_object, write_json, write_whole
 from cellkit.instances import CONNECTIVITY, MIN_AREA, THRESHOLD
 from data_prep.coco import coco_dict
 from data_prep.contact_sheet import contact_sheet
-from data_prep.convert import Converted, InstanceRule
+from data_prep.convert import Converted, InstanceRule, MaskOptions
 from data_prep.cores import in_processes
 from data_prep.demo import DEMO_SET, write_demo_set
 from data_prep.download import DOWNLOADED, downloaded
@@ -42,12 +43,16 @@ from data_prep.drawings import PREDICTIONS, check_predictions, convert
 from data_prep.duplicates import groups, near_duplicates
 from data_prep.output import input_fingerprint, is_fresh, link_images, replacing, write_stamp
 from data_prep.pairs import find_pairs
+from data_prep.plausibility import Doubt, doubts
 from data_prep.report import build_report, report_page
 from data_prep.split import split_groups
 from data_prep.stain_reference import PICTURE, chosen_image, is_chosen, write_stain_reference
 
 REPORT = 'report/report.json'
 MOST_REMARKS = 5  # on the terminal
+
+TOLD = 5
+"""Doubtful masks that are named on the terminal; the report names all."""
 
 Parts = dict[str, list[Converted]]
 
@@ -81,7 +86,10 @@ def prepare(
     val_fraction: float = 0.3,
     seed: int = 0,
     split_touching: bool = False,
+    masks: str = 'auto',
     allow_grey: bool = False,
+    invert: bool = False,
+    allow_implausible: bool = False,
     skip_bad: bool = False,
     copy_images: bool = False,
     predictions: Path | str | None = None,
@@ -93,13 +101,16 @@ def prepare(
         data: Folder that holds ``train`` and ``test``. By default what ``make download`` left;
             where there is nothing, synthetic demo smears are made.
         out: Folder to write; by default the one that DATA_ROOT names, else ``data/bccd``.
-        threshold: A mask pixel greater than this is cell, 0 to 254.
+        threshold: A pixel of a grey mask greater than this is cell, 0 to 254.
         connectivity: Neighbours of a pixel, 4 or 8.
         min_area: Smallest cell, pixels.
         val_fraction: Share of the training folder that becomes the validation part, 0.01 to 0.99.
         seed: Of the split into training and validation part.
         split_touching: Cut components that are several cells.
+        masks: What masks of several values are: 'auto', 'binary', 'labels' or 'regions'.
         allow_grey: Cut grey masks at the threshold.
+        invert: In masks of two values the lower one is cell.
+        allow_implausible: Take masks that can't belong to their pictures, and list them.
         skip_bad: Leave bad files out and list them in the report.
         copy_images: Copy the images, don't link them.
         predictions: Folder that ``make predict`` wrote, to count what was changed in it.
@@ -114,6 +125,8 @@ def prepare(
     _check('workers', 1 if workers is None else workers, 1, 1024)
     if connectivity not in (4, 8):
         raise UserError(f'--connectivity is {connectivity}: it must be 4 or 8')
+    if masks not in MASK_KINDS:
+        raise UserError(f'--masks is {masks}: it must be one of {", ".join(MASK_KINDS)}')
     out = Path(out or data_root())
     data = Path(data) if data else downloaded()
     if data is None and read_object(out / SPLIT).get('demo') is False:
@@ -135,7 +148,9 @@ def prepare(
         'seed': seed,
         'val_fraction': val_fraction,
     }
-    switches = [skip_bad, copy_images, allow_grey, _state(predictions)]
+    options = MaskOptions(masks, allow_grey, invert)
+    switches = [skip_bad, copy_images, allow_implausible, *vars(options).values()]
+    switches.append(_state(predictions))
     inputs = input_fingerprint(data, {**settings, 'switches': switches})
     if is_fresh(out, inputs):
         return Prepared(
@@ -148,7 +163,7 @@ def prepare(
             convert,
             data,
             rule=rule,
-            allow_grey=allow_grey,
+            options=options,
             predictions=predictions,
             whites=depth.whites,
         )
@@ -159,6 +174,9 @@ def prepare(
                 converted.append(result)
             else:
                 problems += result
+        doubtful = doubts(converted)
+        if not allow_implausible:
+            converted, doubtful = _leave_out(converted, doubtful, problems)
         problems.sort()
         if problems and not skip_bad:
             raise UserError(
@@ -170,7 +188,7 @@ def prepare(
         settings['fingerprint'] = _data_fingerprint(converted)
         if depth.said:
             settings['depth'] = list(depth.said)
-        report = build_report(parts, settings, duplicates, problems, ignored)
+        report = build_report(parts, settings, duplicates, problems, ignored, doubtful)
         _write(fresh, data, parts, settings, report)
         if copy_images:
             for item in tqdm(converted, 'copying images', unit='image'):
@@ -189,12 +207,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add('--data', type=Path, help=f'folder that holds train/ and test/ (default: {DOWNLOADED})')
     add('--out', type=Path, help='folder to write (default: DATA_ROOT, else data/bccd)')
-    add('--threshold', type=int, default=THRESHOLD, help='a mask pixel greater than this is cell')
+    add('--threshold', type=int, default=THRESHOLD, help='cuts grey masks (--allow-grey)')
     add('--connectivity', type=int, default=CONNECTIVITY, help='neighbours of a pixel, 4 or 8')
     add('--min-area', type=int, default=MIN_AREA, help='smallest cell, pixels')
     add('--val-fraction', type=float, default=0.3, help='share of train/ that becomes validation')
     add('--seed', type=int, default=0, help='seed of the train/val split')
     add('--split-touching', action='store_true', help='cut components that are several cells')
+    add('--masks', default='auto', help=f'what several values are: {", ".join(MASK_KINDS)}')
+    add('--invert', action='store_true', help='the lower one of two values is cell')
+    add('--allow-implausible', action='store_true', help="take masks that can't be right")
     add('--allow-grey', action='store_true', help='cut grey masks at --threshold')
     add('--skip-bad', action='store_true', help='leave bad files out and list them')
     add('--copy-images', action='store_true', help="copy the images, don't link them")
@@ -216,6 +237,21 @@ def _state(predictions: Path | None) -> list:
 def _check(option: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise UserError(f'--{option} is {value}: it must lie between {low} and {high}')
+
+
+def _leave_out(
+    converted: Sequence[Converted], doubtful: Sequence[Doubt], problems: list[Problem]
+) -> tuple[list[Converted], list[Doubt]]:
+    """Move the impossible masks from the converted pairs and the doubts to the problems."""
+    impossible = {doubt.problem.file: doubt.problem for doubt in doubtful if doubt.impossible}
+    problems += [
+        Problem(p.file, p.what, f'{p.remedy}, or go on with --allow-implausible')
+        for p in impossible.values()
+    ]
+    return (
+        [item for item in converted if item.pair.mask not in impossible],
+        [doubt for doubt in doubtful if not doubt.impossible],
+    )
 
 
 def _make_demo_set(workers: int | None) -> Path:
@@ -348,6 +384,14 @@ def _tell(prepared: Prepared) -> None:
             print(f'{remark["file"]} {remark["what"]}.')
         if (more := len(report['remarks']) - MOST_REMARKS) > 0:
             print(f'{more} more remarks on images; the report lists them.')
+        for form, count in report['mask_forms'].items():
+            print(f'{count} masks were read as {form}.')
+        if doubtful := report['doubtful_masks']:
+            print(f'{len(doubtful)} masks are doubtful:')
+            for row in doubtful[:TOLD]:
+                print(f'  {row["file"]} {row["what"]}.')
+            if len(doubtful) > TOLD:
+                print(f'  and {len(doubtful) - TOLD} more, which the report lists.')
         if report['skipped']:
             print(f'{len(report["skipped"])} problems were skipped; the report lists them.')
         print(f'Report and pictures: {out / "report"}.')

@@ -13,6 +13,7 @@ from cellkit.drawn import REASONS
 from cellkit.errors import Problem
 from cellkit.files.prepared import PARTS
 from data_prep.convert import Converted
+from data_prep.plausibility import Doubt
 
 
 def build_report(
@@ -21,6 +22,7 @@ def build_report(
     duplicates: Sequence[Mapping[str, Any]],
     skipped: Sequence[Problem],
     ignored: Sequence[str],
+    doubtful: Sequence[Doubt] = (),
 ) -> dict[str, Any]:
     """Collect the numbers of a data set, for JSON.
 
@@ -30,7 +32,9 @@ def build_report(
         duplicates: Near-duplicates, ``{"images": [a, b], "parts": [p, q], "correlation"}``.
         skipped: Bad input that was left out.
         ignored: Files that are no pictures.
+        doubtful: Masks that don't fit their pictures.
     """
+    forms = Counter(item.form for items in parts.values() for item in items if item.form)
     across = [d for d in duplicates if 'test' in d['parts'] and set(d['parts']) != {'test'}]
     every = [item for name in PARTS for item in parts[name]]
     return {
@@ -46,6 +50,8 @@ def build_report(
             for item in parts[name]
             for what in item.remarks
         ],
+        'mask_forms': dict(sorted(forms.items())),
+        'doubtful_masks': [vars(doubt.problem) for doubt in doubtful],
         'skipped': [vars(problem) for problem in skipped],
         'ignored_files': list(ignored),
         'images': [_row(name, item) for name in PARTS for item in parts[name]],
@@ -104,6 +110,8 @@ def _row(part: str, item: Converted) -> dict[str, Any]:
         'cells': len(item.rles),
         'median_area_px': float(np.median(item.areas)),
         'dropped_specks_px': item.specks,
+        'mask_form': item.form,
+        'mask_remark': item.remark,
         'merged_cell_suspects': item.merged,
         **({'drawings_left_out': item.left_out} if item.left_out else {}),
         **({'changes': item.changes._asdict()} if item.changes else {}),
@@ -128,8 +136,8 @@ def report_page(report: Mapping[str, Any]) -> str:
     if report['demo']:
         lines += ['**Synthetic demo images, no real smears.** Figures from them say nothing.', '']
     lines += [
-        f'Cells are {rule["connectivity"]}-connected components of mask > {rule["threshold"]} with '
-        f'at least {rule["min_area"]} pixels; touching cells '
+        f'Cells are {rule["connectivity"]}-connected components of a mask with at least '
+        f'{rule["min_area"]} pixels, or what a mask numbers as one; touching cells '
         f'{"are cut apart" if rule["split_touching"] else "stay one component"}.',
         f'Split with seed {report["seed"]}, {report["val_fraction"]:.0%} of the training folder '
         'for validation, near-duplicates on one side.',
@@ -141,6 +149,7 @@ def report_page(report: Mapping[str, Any]) -> str:
         '',
         '![Contact sheet](contact_sheet.png)',
         '',
+        *_masks_section(report),
         *_duplicates_section(report),
         *_suspects_section(report),
     ]
@@ -164,6 +173,20 @@ def report_page(report: Mapping[str, Any]) -> str:
 
 def _spread(summary: Mapping[str, float]) -> str:
     return ' – '.join(f'{summary[key]:.0f}' for key in ('min', 'median', 'max')) if summary else '–'
+
+
+def _masks_section(report: Mapping[str, Any]) -> list[str]:
+    """What masks were read as, and those that don't fit their pictures."""
+    lines = []
+    remarks = [(row['file'], row['mask_remark']) for row in report['images'] if row['mask_remark']]
+    if report['mask_forms'] or remarks:
+        lines += ['## Masks that are not plain 0 and 255', '']
+        lines += [f'- {count} read as {form}' for form, count in report['mask_forms'].items()]
+        lines += [f'- mask of `{file}`: {remark}' for file, remark in remarks] + ['']
+    if doubtful := report['doubtful_masks']:
+        lines += [f'## Doubtful masks: {len(doubtful)}', '']
+        lines += [f'- `{d["file"]}` {d["what"]}; {d["remedy"]}.' for d in doubtful] + ['']
+    return lines
 
 
 def _duplicates_section(report: Mapping[str, Any]) -> list[str]:

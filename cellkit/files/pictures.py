@@ -8,9 +8,7 @@ error, so Pillow checks the file first.
 
 from __future__ import annotations
 
-import functools
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -70,60 +68,6 @@ def decode(content: bytes, file: str, flags: int) -> np.ndarray:
     if picture is None:
         raise BadFile(file, "can't be decoded as a picture", 'export it again as PNG')
     return picture
-
-
-def decode_mask(content: bytes, file: str, threshold: int, allow_grey: bool = False) -> np.ndarray:
-    """Decode a mask of two values to one channel, ``(H, W)`` uint8.
-
-    Args:
-        content: The file's bytes: one channel, equal channels, a palette or one colour on black;
-            8 or 16 bit (16 bit is scaled to 8 bit when it goes beyond 255).
-        file: Its name, for the message.
-        threshold: Foreground is greater than this.
-        allow_grey: Take values between the two as they are, for the threshold to cut.
-
-    Raises:
-        BadFile: Grey values, several colours, or nothing on one side of the threshold.
-    """
-    mask = decode(content, file, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
-    if mask.dtype == np.uint16:
-        mask = (mask >> 8 if mask.max() > 255 else mask).astype(np.uint8)
-    if mask.dtype != np.uint8:
-        what = f'is a mask of {mask.dtype} values'
-        raise BadFile(file, what, 'export it as 8-bit PNG of 0 and 255')
-    channels = cv2.split(mask)
-    if all(np.array_equal(channels[0], c) for c in channels[1:]):
-        channels = channels[:1]
-    mask = functools.reduce(cv2.max, channels)
-    histogram = _histogram(mask)
-    values = np.flatnonzero(histogram)
-    if values[-1] == 0:
-        raise BadFile(file, 'is an empty mask (all black)', 'draw its cells or remove the pair')
-    if values[-1] <= threshold:
-        what = f'has no value above {threshold} (its greatest is {values[-1]})'
-        raise BadFile(file, what, f'scale it to 0 and 255 or pass --threshold {values[-1] // 2}')
-    if values[0] > threshold:
-        raise BadFile(file, 'is white all over', 'draw its background black or remove the pair')
-    if len(channels) > 1 and not _one_colour(channels, histogram):
-        what = 'is a picture in several colours, not a mask'
-        raise BadFile(file, what, 'export it as PNG of 0 and 255')
-    if not allow_grey and (len(values) > 2 or values[0] != 0):
-        grey = histogram[1 : values[-1]].sum()
-        what = f'has grey values between black and white ({grey} pixels, {len(values)} values)'
-        remedy = 'export it as PNG without smoothing or scaling, or pass --allow-grey to cut it at'
-        raise BadFile(file, what, f'{remedy} {threshold}')
-    return mask
-
-
-def _histogram(channel: np.ndarray) -> np.ndarray:
-    return cv2.calcHist([channel], [0], None, [256], [0, 256]).ravel().astype(np.int64)
-
-
-def _one_colour(channels: Sequence[np.ndarray], histogram: np.ndarray) -> bool:
-    """Whether all foreground pixels have one colour: each channel is 0 or constant on them."""
-    foreground = histogram[1:].sum()
-    counts = [_histogram(channel)[1:] for channel in channels]
-    return all(used.max() == used.sum() and used.sum() in (0, foreground) for used in counts)
 
 
 def read_picture(path: Path, whites: Whites = UNKNOWN) -> Picture:

@@ -106,10 +106,21 @@ def with_mask(change: Callable[[np.ndarray], np.ndarray], suffix: str = '.png') 
     return spoil
 
 
-def colours(mask: np.ndarray) -> np.ndarray:
+def classes(mask: np.ndarray) -> np.ndarray:
     _, labels = cv2.connectedComponents(mask)
-    palette = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
-    return palette[labels]
+    return np.minimum(labels, 2).astype(np.uint8)
+
+
+def photo(train: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    cv2.imwrite(str(train / 'mask' / 'a00.png'), noise)
+
+
+def exchanged(train: Path) -> None:
+    a, b = (train / 'mask' / name for name in ('a00.png', 'a01.png'))
+    one, other = a.read_bytes(), b.read_bytes()
+    a.write_bytes(other)
+    b.write_bytes(one)
 
 
 def specks(mask: np.ndarray) -> np.ndarray:
@@ -155,22 +166,26 @@ CASES = {
     ),
     'black mask': (with_mask(np.zeros_like), 'mask/a00.png: is an empty mask (all black)'),
     'white mask': (with_mask(lambda m: m | 255), 'mask/a00.png: is white all over'),
-    'mask of 0 and 1': (
-        with_mask(lambda m: m // 255),
-        'mask/a00.png: has no value above 127 (its greatest is 1); scale it to 0 and 255 or pass '
-        '--threshold 0',
-    ),
     'smooth mask': (
         with_mask(lambda m: cv2.blur(m, (3, 3))),
         'mask/a00.png: has grey values between black and white (',
     ),
     'JPEG mask': (with_mask(lambda m: m, '.jpg'), 'mask/a00.jpg: has grey values'),
-    'colours': (with_mask(colours), 'mask/a00.png: is a picture in several colours, not a mask'),
-    'specks only': (with_mask(specks), 'mask/a00.png: holds no component of 100 pixels or more'),
-    'mask of floats': (
-        with_mask(lambda m: m.astype(np.float32), '.tif'),
-        'mask/a00.tif: is a mask of float32 values',
+    'photo': (photo, 'mask/a00.png: is a picture in several colours, not a mask'),
+    'classes': (with_mask(classes), 'mask/a00.png: has 2 values beside its background, 1 of them'),
+    'inverted mask': (
+        with_mask(lambda m: 255 - m),
+        'mask/a00.png: has a foreground that is brighter than its background (correlation -',
     ),
+    'mask upside down': (
+        with_mask(lambda m: m[::-1]),
+        'mask/a00.png: fits its picture far better upside down (correlation 0.',
+    ),
+    'exchanged masks': (
+        exchanged,
+        'mask/a00.png: fits train/original/a01.png far better than its own picture',
+    ),
+    'specks only': (with_mask(specks), 'mask/a00.png: holds no component of 100 pixels or more'),
     'turned image': (turned_by_exif(6), 'original/a00.jpg: is turned by its EXIF orientation (6)'),
     'upside-down image': (turned_by_exif(3), 'original/a00.jpg: is turned by its EXIF orientation'),
 }
@@ -201,7 +216,9 @@ def test_bad_files_are_named_and_the_old_output_stays(make_set, tmp_path, capsys
     assert sorted(skipped) == sorted(lines)
     split = json.loads((out / 'split.json').read_text())
     kept = sorted(Path(name).stem for name in split['train'] + split['val'])
-    assert kept == ['a01', 'a02', 'a03', 'a04']
+    bad = {Path(s['file']).stem for s in report['skipped']}
+    assert 'a00' in bad
+    assert kept == sorted({'a00', 'a01', 'a02', 'a03', 'a04'} - bad)
     page = (out / 'report' / 'report.md').read_text()
     assert all(f'`{s["file"]}` {s["what"]}' in page for s in report['skipped'])
 
@@ -261,6 +278,63 @@ def test_masks_of_one_bit_and_palettes_are_good(make_set, tmp_path, mode):
     path = data / 'test' / 'mask' / 'b00.png'
     Image.open(path).convert('L').convert(mode).save(path)
     assert run(data, out) == 0
+
+
+def label_map(mask: np.ndarray) -> np.ndarray:
+    return cv2.connectedComponents(mask)[1].astype(np.uint16)
+
+
+def test_label_maps_give_the_same_cells_and_are_named(make_set, tmp_path, capsys):
+    data, out = make_set(), tmp_path / 'bccd'
+    assert run(data, out) == 0
+    files = [out / 'annotations' / f'{part}.json' for part in ('train', 'val', 'test')]
+    before = [json.loads(file.read_text())['annotations'] for file in files]
+    with_mask(label_map)(data / 'train')
+    path = data / 'test' / 'mask' / 'b00.png'
+    cv2.imwrite(str(path), label_map(cv2.imread(str(path), 0)))
+    capsys.readouterr()
+    assert run(data, out) == 0
+    assert '2 masks were read as label maps.' in capsys.readouterr().out
+    assert [json.loads(file.read_text())['annotations'] for file in files] == before
+    report = json.loads((out / 'report' / 'report.json').read_text())
+    assert report['mask_forms'] == {'label maps': 2}
+    assert {row['mask_form'] for row in report['images']} == {'', 'label maps'}
+    assert '- 2 read as label maps' in (out / 'report' / 'report.md').read_text()
+
+
+def test_a_class_map_needs_the_option(make_set, tmp_path, capsys):
+    data, out = make_set(), tmp_path / 'bccd'
+    with_mask(classes)(data / 'train')
+    assert run(data, out) == 2
+    assert run(data, out, '--masks', 'regions') == 0
+    assert 'cells 9, 3, 6' in capsys.readouterr().out
+    assert run(data, out, '--masks', 'colours') == 2
+    assert '--masks is colours: it must be one of auto, binary, labels, regions' in (
+        capsys.readouterr().err
+    )
+
+
+def test_inverted_masks_are_righted_by_the_option(make_set, tmp_path, capsys):
+    data, out = make_set(), tmp_path / 'bccd'
+    for path in data.glob('*/mask/*'):
+        cv2.imwrite(str(path), 255 - cv2.imread(str(path), 0))
+    assert run(data, out) == 2
+    assert 'it is inverted; exchange its two values, or pass --invert' in capsys.readouterr().err
+    assert run(data, out, '--invert') == 0
+    assert 'cells 9, 3, 6' in capsys.readouterr().out
+
+
+def test_what_is_implausible_can_be_allowed_and_is_listed(make_set, tmp_path, capsys):
+    data, out = make_set(), tmp_path / 'bccd'
+    exchanged(data / 'train')
+    assert run(data, out) == 2
+    assert 'or go on with --allow-implausible' in capsys.readouterr().err
+    assert run(data, out, '--allow-implausible') == 0
+    said = capsys.readouterr().out
+    assert '2 masks are doubtful:\n  train/mask/a00.png fits train/original/a01.png' in said
+    report = json.loads((out / 'report' / 'report.json').read_text())
+    assert [row['file'][-7:] for row in report['doubtful_masks']] == ['a00.png', 'a01.png']
+    assert '## Doubtful masks: 2' in (out / 'report' / 'report.md').read_text()
 
 
 def test_an_image_and_a_mask_turned_alike_are_good(make_set, tmp_path):

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from cellkit.errors import BadFile
-from cellkit.files.pictures import check_file, decode_mask, decode_picture, read_bytes, read_picture
+from cellkit.files.pictures import check_file, decode_picture, read_bytes, read_picture
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)  # BGR
 MASK = np.zeros((30, 40), np.uint8)
@@ -69,44 +69,6 @@ def test_all_that_is_turned_is_turned_alike(orientation: int) -> None:
     found = decode_picture(tiff.getvalue(), 'a')
     np.testing.assert_array_equal(found.pixels, expected.pixels)
     assert found.turn == expected.turn == orientation
-
-
-@pytest.mark.parametrize(
-    'picture',
-    [
-        MASK,
-        cv2.merge([MASK] * 3),
-        cv2.merge([MASK, MASK, MASK, np.full_like(MASK, 255)]),
-        cv2.merge([np.zeros_like(MASK), np.zeros_like(MASK), MASK]),
-        MASK.astype(np.uint16) * 257,
-        MASK.astype(np.uint16),
-    ],
-    ids=['grey', 'equal channels', 'alpha', 'one colour', '16 bit', '8 of 16 bit'],
-)
-def test_a_mask_of_two_values_is_one_channel(picture: np.ndarray) -> None:
-    mask = decode_mask(png(picture), 'a', 127)
-    assert mask.dtype == np.uint8
-    np.testing.assert_array_equal(mask, MASK)
-
-
-@pytest.mark.parametrize(
-    ('picture', 'what'),
-    [
-        (np.zeros_like(MASK), 'is an empty mask'),
-        (MASK | 255, 'is white all over'),
-        (MASK // 255, 'has no value above 127'),
-        (cv2.blur(MASK, (3, 3)), r'has grey values between black and white \(120 pixels, 7 values'),
-        (cv2.merge([MASK, np.roll(MASK, 3, 1), MASK]), 'is a picture in several colours'),
-    ],
-)
-def test_what_is_no_mask_is_named(picture: np.ndarray, what: str) -> None:
-    with pytest.raises(BadFile, match=f'^m.png: {what}.*; '):
-        decode_mask(png(picture), 'm.png', 127)
-
-
-def test_grey_is_kept_for_the_threshold_on_request() -> None:
-    grey = cv2.blur(MASK, (3, 3))
-    np.testing.assert_array_equal(decode_mask(png(grey), 'a', 127, allow_grey=True), grey)
 
 
 def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
