@@ -117,7 +117,7 @@ def prepare(
             out, read_object(out / REPORT), 'kept', chosen if chosen.is_file() else None, ''
         )
     data = data or _make_demo_set(workers)
-    pairs, problems, ignored = find_pairs(data)
+    pairs, problems, left_out = find_pairs(data)
     if data.resolve().is_relative_to(out.resolve()):
         raise UserError(f'{out}: holds the data itself; name another folder with --out')
     rule = InstanceRule(threshold, connectivity, min_area, split_touching)
@@ -151,7 +151,7 @@ def prepare(
             )
         parts, duplicates = _split(converted, val_fraction, seed, problems)
         settings['fingerprint'] = _data_fingerprint(converted)
-        report = build_report(parts, settings, duplicates, problems, ignored)
+        report = build_report(parts, settings, duplicates, problems, left_out)
         _write(fresh, data, parts, settings, report)
         if copy_images:
             for item in tqdm(converted, 'copying images', unit='image'):
@@ -306,6 +306,8 @@ def _tell(prepared: Prepared) -> None:
         )
         if report['skipped']:
             print(f'{len(report["skipped"])} problems were skipped; the report lists them.')
+        for sentence in report['left_out']:
+            print(f'{sentence[0].upper()}{sentence[1:]}.')
         print(f'Report and pictures: {out / "report"}.')
     if prepared.remark:
         print(prepared.remark)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cellkit.errors import Problem
+from cellkit.files.listing import LeftOut
 from cellkit.files.prepared import PARTS
 from data_prep.convert import Converted
 
@@ -18,7 +19,7 @@ def build_report(
     settings: Mapping[str, Any],
     duplicates: Sequence[Mapping[str, Any]],
     skipped: Sequence[Problem],
-    ignored: Sequence[str],
+    left_out: LeftOut,
 ) -> dict[str, Any]:
     """Collect the numbers of a data set, for JSON.
 
@@ -27,7 +28,7 @@ def build_report(
         settings: Rule, seed, fingerprint and the like; copied to the top of the report.
         duplicates: Near-duplicates, ``{"images": [a, b], "parts": [p, q], "correlation"}``.
         skipped: Bad input that was left out.
-        ignored: Files that are no pictures.
+        left_out: Files that were left out.
     """
     across = [d for d in duplicates if 'test' in d['parts'] and set(d['parts']) != {'test'}]
     return {
@@ -36,7 +37,8 @@ def build_report(
         'near_duplicates': list(duplicates),
         'near_duplicates_between_train_and_test': len(across),
         'skipped': [vars(problem) for problem in skipped],
-        'ignored_files': list(ignored),
+        'left_out': left_out.sentences(),
+        'ignored_files': left_out.names(),
         'images': [_row(name, item) for name in PARTS for item in parts[name]],
     }
 
@@ -118,7 +120,8 @@ def report_page(report: Mapping[str, Any]) -> str:
         lines += [f'## Skipped: {len(report["skipped"])} problems', '']
         lines += [f'- `{s["file"]}` {s["what"]}; {s["remedy"]}.' for s in report['skipped']] + ['']
     if report['ignored_files']:
-        lines += [f'## Files that are no pictures: {len(report["ignored_files"])}', '']
+        lines += [f'## Files left out: {len(report["ignored_files"])}', '']
+        lines += [f'{sentence}.\n' for sentence in report['left_out']]
         lines += [f'- `{name}`' for name in report['ignored_files']] + ['']
     return '\n'.join(lines)
 

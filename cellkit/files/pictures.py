@@ -18,7 +18,9 @@ from PIL import Image, ImageOps
 
 from cellkit.errors import BadFile
 
-SUFFIXES: tuple[str, ...] = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp')
+SUFFIXES: tuple[str, ...] = (
+    '.png', '.jpg', '.jpeg', '.jpe', '.jfif', '.tif', '.tiff', '.bmp', '.webp',
+)  # fmt: skip
 """Names of pictures end so, in any case."""
 
 Image.MAX_IMAGE_PIXELS = None  # a scanned slide is not an attack

@@ -64,7 +64,7 @@ def predict(
             raise UserError(f'--{name} must be a number greater than 0, not {value:g}')
     tile_size = None if tile is None else _height_width(tile)
     names = [images] if isinstance(images, (str, Path)) else images
-    root, slides = find_slides([str(name) for name in names], skip=Path(out or PREDICTIONS))
+    root, slides, left_out = find_slides([str(name) for name in names])
     with quiet():  # late, as it takes seconds: a wrong path is told at once
         from tools.predict.detector import Detector
         from tools.predict.results import Results
@@ -97,6 +97,7 @@ def predict(
     subject = slides[0].path.stem if len(slides) == 1 else root.name or 'slides'
     folder = Path(out or PREDICTIONS / opened.folder.resolve().name / subject)
     results = Results(folder, slides, pixel_size)
+    results.notes += left_out
     results.fill(detector)
     results.write(settings)
     return results

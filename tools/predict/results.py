@@ -19,10 +19,9 @@ from cellkit.files.pictures import read_slide
 from cellkit.files.writing import csv_text, write_json, write_whole
 from tools.predict.detector import Detector
 from tools.predict.outcome import Outcome, outcome_of
-from tools.predict.slides import Slide
+from tools.predict.slides import SETTINGS, Slide
 from tools.predict.workers import MOST, pools
 
-SETTINGS = 'settings.json'
 LARGE = 1 << 26  # pixels of a picture beside which no other such one is done: it takes a gigabyte
 BOX = ('x', 'y', 'width', 'height')
 
