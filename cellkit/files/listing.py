@@ -25,15 +25,19 @@ _SYSTEM = frozenset({
     '$recycle.bin', 'recycler', 'recycled', 'system volume information', 'found.000',
     'thumbs.db', 'ehthumbs.db', 'ehthumbs_vista.db', 'desktop.ini', '__macosx', 'icon\r',
 })  # fmt: skip
-_FORMATS = frozenset(
-    # microscopes, scanners and medicine; photographs; general
-    '.czi .zvi .lsm .lif .lof .xlef .nd2 .nd .oib .oif .oir .poir .vsi .ets .stk .ims .dv .r3d '
-    '.svs .svslide .ndpi .ndpis .scn .mrxs .vms .vmu .bif .isyntax .tmap .qptiff .btf .flex .mvd2 '
-    '.sld .sldy .al3d .ipl .zarr .dcm .dicom .ima .nii .mha .mhd .nrrd .mrc .h5 .hdf5 .fits .npy '
-    '.heic .heif .avif .jxl .jp2 .j2k .jpx .jpf .jxr .wdp .gif .dib .psd .psb .xcf .raw .dng .cr2 '
-    '.cr3 .nef .arw .orf .rw2 .raf .pef .tga .ppm .pgm .pbm .pnm .pam .pfm .exr .hdr .sgi .pcx '
-    '.pdf .ai .eps .ps .svg .emf .wmf .ico .icns .mp4 .avi .mov .mkv .wmv'.split()
-)
+_FORMATS = frozenset({
+    # microscopes, scanners and medicine
+    '.czi', '.zvi', '.lsm', '.lif', '.lof', '.xlef', '.nd2', '.nd', '.oib', '.oif', '.oir', '.poir',
+    '.vsi', '.ets', '.stk', '.ims', '.dv', '.r3d', '.svs', '.svslide', '.ndpi', '.ndpis', '.scn',
+    '.mrxs', '.vms', '.vmu', '.bif', '.isyntax', '.tmap', '.qptiff', '.btf', '.flex', '.mvd2',
+    '.sld', '.sldy', '.zarr', '.dcm', '.dicom', '.nii', '.mha', '.mhd', '.nrrd', '.mrc', '.h5',
+    '.hdf5', '.fits', '.npy',
+    # cameras and the rest
+    '.heic', '.heif', '.avif', '.jxl', '.jp2', '.j2k', '.jpx', '.jpf', '.jxr', '.wdp', '.gif',
+    '.dib', '.psd', '.psb', '.xcf', '.raw', '.dng', '.cr2', '.cr3', '.nef', '.arw', '.orf', '.rw2',
+    '.raf', '.pef', '.tga', '.ppm', '.pgm', '.pbm', '.pnm', '.pam', '.pfm', '.exr', '.hdr', '.sgi',
+    '.pcx', '.pdf', '.ai', '.eps', '.svg', '.emf', '.wmf', '.ico', '.mp4', '.avi', '.mov', '.mkv',
+})  # fmt: skip
 _MAGIC = (b'\x89PNG\r\n', b'\xff\xd8\xff', b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 
 Judge = Callable[[Path, Sequence[str], Sequence[str]], Mapping[str, str]]

@@ -8,6 +8,11 @@ import unicodedata
 _HEX = re.compile(r'\\(?:\\|x([0-9A-F]{2})|u([0-9A-F]{4}))')
 _ODD = frozenset({'Cc', 'Cs', 'Zl', 'Zp'})  # controls, bytes that are no text, line separators
 
+_DEVICES = {'CON', 'PRN', 'AUX', 'NUL', 'CONIN$', 'CONOUT$'} | {
+    f'{port}{number}' for port in ('COM', 'LPT') for number in '0123456789¹²³'
+}
+_MOST_BYTES = 200  # of 255, since what is written adds suffixes
+
 
 def shown(name: object) -> str:
     r"""A name or path as text; :func:`original` is its inverse.
@@ -44,12 +49,34 @@ def original(text: str) -> str:
 
 
 def suffix_of(name: str) -> str:
-    """The suffix in lower case; blanks, dots and invisible characters at the name's end don't count.
+    """The suffix in lower case, whatever blanks, dots and invisible characters follow it.
 
-    A name that was copied from a page or a dialogue may end in a no-break space or a direction mark.
+    A name that was copied from a page or a dialogue may end in a no-break space or a direction
+    mark.
     """
+    stem, dot, suffix = _without_end(name).rpartition('.')
+    return f'.{suffix.lower()}' if dot and stem else ''
+
+
+def _without_end(name: str) -> str:
     end = len(name)
     while end and (name[end - 1] == '.' or unicodedata.category(name[end - 1])[0] in 'ZC'):
         end -= 1
-    stem, dot, suffix = name[:end].rpartition('.')
-    return f'.{suffix.lower()}' if dot and stem else ''
+    return name[:end]
+
+
+def safe_part(name: str) -> str:
+    """One part of a path as any disk takes it; several names may become one.
+
+    What Windows refuses and what is no text becomes ``_``, accents are composed, the name is cut to
+    200 bytes, and it ends in no dot or blank.
+    """
+    text = unicodedata.normalize('NFC', name)
+    text = ''.join('_' if c in '<>:"/\\|?*' or not is_text(c) else c for c in text)
+    text = _without_end(text.encode()[:_MOST_BYTES].decode(errors='ignore'))
+    return f'_{text}' if not text or text.partition('.')[0].strip().upper() in _DEVICES else text
+
+
+def disk_key(path: str) -> str:
+    """The same for two paths that a disk may not tell apart: by case, or by how accents are put."""
+    return unicodedata.normalize('NFC', unicodedata.normalize('NFD', path).casefold())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellkit.errors import UserError
+from cellkit.files.names import safe_part
 from cellkit.files.program import quiet
 from tools.predict.slides import find_slides
 
@@ -94,10 +95,11 @@ def predict(
     }
     with quiet():
         detector = Detector(found, device, threshold.value, scale, tile_size)
-    subject = slides[0].path.stem if len(slides) == 1 else root.name or 'slides'
+    subject = safe_part(slides[0].path.stem if len(slides) == 1 else root.name or 'slides')
     folder = Path(out or PREDICTIONS / opened.folder.resolve().name / subject)
     results = Results(folder, slides, pixel_size)
     results.notes += left_out
+    results.begin(settings)
     results.fill(detector)
     results.write(settings)
     return results

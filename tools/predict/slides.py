@@ -8,7 +8,8 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from itertools import chain, count
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from cellkit.errors import UserError
@@ -21,7 +22,7 @@ from cellkit.files.listing import (
     pictures_below,
     why_not,
 )
-from cellkit.files.names import shown, suffix_of
+from cellkit.files.names import disk_key, safe_part, shown, suffix_of
 from cellkit.files.pictures import SUFFIXES
 from cellkit.files.prepared import SPLIT
 from cellkit.files.writing import read_object
@@ -46,9 +47,10 @@ class Slide(NamedTuple):
 
     Attributes:
         path: The file, absolute.
-        shown: Its path below the folder that holds all the pictures, with ``/``.
-        name: A name of its own for its results: ``shown`` without the suffix, which is kept only
-            where pictures differ by it alone (``a_png`` and ``a_tif``).
+        shown: Its path below the folder that holds all the pictures, with ``/``, as
+            :func:`cellkit.files.names.shown` writes it.
+        name: A name of its own for its results, on any disk: the path without the suffix, which is
+            kept only where pictures differ by it alone (``a_png`` and ``a_tif``).
     """
 
     path: Path
@@ -173,16 +175,26 @@ def _judge(place: Path, folders: Sequence[str], files: Sequence[str]) -> dict[st
 
 def is_results(folder: Path) -> bool:
     """Whether a folder holds results of an earlier run, whatever it is called."""
-    return {'images', 'score_threshold'} <= read_object(folder / SETTINGS).keys()
+    found = read_object(folder / SETTINGS)
+    return 'score_threshold' in found and isinstance(found.get('images'), list)
 
 
 def _named(root: Path, paths: Sequence[Path]) -> list[Slide]:
-    """Slides with names; case does not tell two apart, since some disks don't either."""
-    slides = []
+    """Slides with names of their own on any disk: made by rule, checked one by one."""
     short = [path.relative_to(root) for path in paths]
-    often = Counter(path.with_suffix('').as_posix().lower() for path in short)
-    for path, shown in zip(paths, short, strict=True):
-        name = shown.with_suffix('').as_posix()
-        suffix = f'_{path.suffix[1:]}' if often[name.lower()] > 1 else ''
-        slides.append(Slide(path, shown.as_posix(), name + suffix))
-    return slides
+    plain = ['/'.join(map(safe_part, path.with_suffix('').parts)) for path in short]
+    often = Counter(map(disk_key, plain))
+    # Nothing may be written where a folder of this name is needed, whatever the suffix.
+    folders = {'/'.join(map(safe_part, path.parts[:-1])) for path in short}
+    parts = {disk_key(folder) for folder in folders}
+    parts |= {disk_key(str(above)) for folder in folders for above in PurePosixPath(folder).parents}
+    taken = {folder[:end] for folder in parts for end, c in enumerate(folder) if c == '.'}
+    names: dict[int, str] = {}
+    for k in sorted(range(len(plain)), key=lambda k: often[disk_key(plain[k])] > 1):
+        shared = often[disk_key(plain[k])] > 1
+        wanted = f'{plain[k]}_{suffix_of(paths[k].name)[1:]}' if shared else plain[k]
+        numbered = (f'{wanted}_{number}' for number in count(2))
+        name = next(name for name in chain([wanted], numbered) if disk_key(name) not in taken)
+        taken.add(disk_key(name))
+        names[k] = name
+    return [Slide(path, shown(short[k].as_posix()), names[k]) for k, path in enumerate(paths)]

@@ -97,6 +97,7 @@ def test_settings_say_how_it_was_done(lab) -> None:
         'pixel_size_um': 0.1,
         'device': 'cpu',
         'images': [str(Path('in/a.png').absolute())],
+        'files': ['overlays/a.jpg', 'labels/a.png'],
     }
 
 

@@ -2,7 +2,8 @@
 
 import json
 import os
-from pathlib import Path
+import unicodedata
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -197,3 +198,48 @@ def test_blanks_and_brackets_in_what_is_named(tmp_path: Path) -> None:
     for name in (f' {tmp_path}/x ', f"'{folder}'", f'{folder}/*.tif', f'"{folder}/b c.tif"'):
         assert taken(name) in (['d.png'], ['a.tif', 'b c.tif'], ['b c.tif'])
     assert len(taken(f'"{folder}" {tmp_path}/x')) == 3
+
+
+@pytest.mark.parametrize(
+    'files',
+    [
+        ['a.png', 'a.tif', 'a_png.jpg'],
+        ['a.png', 'a.tif', 'a_png.jpg', 'A_PNG.bmp', 'a_png_2.bmp'],
+        ['x/a.png', 'X/A.PNG', 'x/A.tif'],
+        ['é.png', 'e\u0301.png'],
+        ['a.png', 'a .tif', 'a..bmp', 'a\u3000.jpg'],
+        ['CON.png', 'con.tif', '_CON.png', 'aux/b.png', 'COM1.x.png'],
+        ['a.tif', 'a.png/x.png', 'a.png/x.jpg', 'a.geojson/y.png'],
+        ['b?.png', 'b*.png', 'b_.png', 'b\n.png', b'b\xe9.png'],
+        ['n' * 250 + '.png', 'n' * 249 + 'm.png', 'ä' * 120 + '.png', 'ä' * 121 + '.png'],
+        ['straße.png', 'STRASSE.png'],
+    ],
+    ids=str,
+)
+def test_names_are_unique_on_any_disk(tmp_path: Path, files: list[str | bytes]) -> None:
+    touch(*(tmp_path / os.fsdecode(file) for file in files))
+    slides = find_slides([str(tmp_path)]).slides
+    assert len(slides) == len(files)
+    made = [f'{slide.name}.png' for slide in slides]
+    folders = [str(above) for name in made for above in PurePosixPath(name).parents]
+    keys = [unicodedata.normalize('NFC', name.casefold()) for name in made]
+    assert len(set(keys)) == len(files)
+    assert not set(keys) & {unicodedata.normalize('NFC', folder.casefold()) for folder in folders}
+    for name in made:
+        assert name.encode()
+        for part in name.split('/'):
+            assert len(part.encode()) < 230
+            assert not set(part) & set('<>:"\\|?*\n')
+            assert part.split('.')[0].strip().lower() not in ('con', 'aux', 'com1')
+            assert not part.removesuffix('.png').endswith(('.', ' ', '\u3000'))
+    assert len({slide.shown for slide in slides}) == len(files)
+    assert [find_slides([str(tmp_path)]).slides] == [slides]
+
+
+def test_a_plain_name_stays(tmp_path: Path) -> None:
+    touch(*(tmp_path / name for name in ['a_png.jpg', 'a.png', 'a.tif', '2024.05.11/Über 1.png']))
+    names = {slide.shown: slide.name for slide in find_slides([str(tmp_path)]).slides}
+    assert names == {
+        'a_png.jpg': 'a_png', 'a.png': 'a_png_2', 'a.tif': 'a_tif',
+        '2024.05.11/Über 1.png': '2024.05.11/Über 1',
+    }  # fmt: skip
