@@ -108,7 +108,8 @@ def _by_stem(
     for name in sorted(os.listdir(data / folder)):
         path, file = data / folder / name, f'{folder}/{name}'
         if path.is_dir():
-            _leave_folder(path, data, left_out)
+            if not _leave_folder(path, data, left_out):
+                left_out.add(NO_PICTURE, file)
         elif (why := why_not(path)) is not None:
             left_out.add(why or NO_PICTURE, file)
         elif not is_text(name):
@@ -133,9 +134,11 @@ def _look_elsewhere(data: Path, left_out: LeftOut) -> None:
                 left_out.add(ELSEWHERE, path.relative_to(data).as_posix())
 
 
-def _leave_folder(folder: Path, data: Path, left_out: LeftOut) -> None:
+def _leave_folder(folder: Path, data: Path, left_out: LeftOut) -> bool:
+    """Note a folder or the pictures in it; returns whether there was something to note."""
     if is_hidden(folder.name):
         left_out.add(HIDDEN, folder.relative_to(data).as_posix())
-        return
-    for path in pictures_below(folder, left_out, follow=False):
-        left_out.add(ELSEWHERE, path.relative_to(data).as_posix())
+        return True
+    pictures = list(pictures_below(folder, left_out, follow=False))
+    left_out.add(ELSEWHERE, *(path.relative_to(data).as_posix() for path in pictures))
+    return bool(pictures)

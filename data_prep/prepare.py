@@ -39,7 +39,7 @@ from data_prep.demo import DEMO_SET, write_demo_set
 from data_prep.download import DOWNLOADED, downloaded
 from data_prep.duplicates import groups, near_duplicates
 from data_prep.output import input_fingerprint, is_fresh, link_images, replacing, write_stamp
-from data_prep.pairs import find_pairs
+from data_prep.pairs import Pair, find_pairs
 from data_prep.report import build_report, report_page
 from data_prep.split import split_groups
 from data_prep.stain_reference import PICTURE, chosen_image, is_chosen, write_stain_reference
@@ -134,7 +134,7 @@ def prepare(
         )
 
     with replacing(out) as fresh:
-        convert = partial(convert_pair, data, rule=rule, allow_grey=allow_grey)
+        convert = partial(_convert, data, rule=rule, allow_grey=allow_grey)
         results = in_processes(convert, pairs, workers, each=4)
         converted = []
         for result in tqdm(results, 'masks to COCO', len(pairs), unit='image'):
@@ -182,6 +182,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     add('--workers', type=int, help='processes (default: all cores)')
     options = vars(parser.parse_args(argv))
     return run_program('prepare', lambda: _tell(prepare(**options)), 'stopped; nothing was changed')
+
+
+def _convert(data: Path, pair: Pair, **options: Any) -> Converted | list[Problem]:
+    """As :func:`convert_pair`; what goes wrong in a library is a problem of the pair, not of all."""
+    try:
+        return convert_pair(data, pair, **options)
+    except Exception as error:
+        what = f'failed unexpectedly ({type(error).__name__}: {error})'
+        return [Problem(pair.image, what, 'export it and its mask again as PNG')]
 
 
 def _check(option: str, value: float, low: float, high: float) -> None:

@@ -263,8 +263,18 @@ def test_copied_images_that_are_gone_are_copied_again(make_set, tmp_path):
     assert lost.is_file()
 
 
-def _touch(data: Path, out: Path) -> None:
-    os.utime(data / 'train' / 'mask' / 'a00.png', ns=(1, 1))
+def _exchange(data: Path, out: Path) -> None:
+    one, two = (data / 'train' / 'mask' / name for name in ('a00.png', 'a01.png'))
+    between = one.rename(data / 'between')
+    two.rename(one)
+    between.rename(two)
+
+
+def _alter(data: Path, out: Path) -> None:
+    file = out / 'annotations' / 'val.json'
+    state = file.stat()
+    file.write_bytes(file.read_bytes().replace(b'"iscrowd": 0', b'"iscrowd": 1'))
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))  # of one size and time
 
 
 def _add(data: Path, out: Path) -> None:
@@ -285,7 +295,7 @@ def _unlink(data: Path, out: Path) -> None:
     (out / 'images').unlink()
 
 
-@pytest.mark.parametrize('change', [_touch, _add, _tamper, _lose, _unlink])
+@pytest.mark.parametrize('change', [_exchange, _alter, _add, _tamper, _lose, _unlink])
 def test_a_change_is_noticed(make_set, tmp_path, capsys, change: Callable):
     data, out = make_set(), tmp_path / 'bccd'
     assert run(data, out) == 0

@@ -448,3 +448,28 @@ def test_odd_blanks_in_names_are_text(make_set, tmp_path):
     assert run(data, out) == 0
     split = json.loads((out / 'split.json').read_text())
     assert 'train/original/a\u3000b\xa0c.png' in split['train'] + split['val']
+
+
+def test_an_error_of_a_library_is_a_problem_of_its_pair(make_set, tmp_path, capsys, monkeypatch):
+    data, out = make_set(), tmp_path / 'bccd'
+    convert_pair = prepare.convert_pair
+
+    def trip(data, pair, **options):
+        if pair.stem == 'a00':
+            raise ZeroDivisionError('division by zero')
+        return convert_pair(data, pair, **options)
+
+    monkeypatch.setattr(prepare, 'convert_pair', trip)
+    assert run(data, out) == 2
+    said = 'train/original/a00.png: failed unexpectedly (ZeroDivisionError: division by zero)'
+    assert said in capsys.readouterr().err
+    assert run(data, out, '--skip-bad') == 0
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='names of a POSIX file system')
+def test_a_data_folder_whose_name_is_no_text(make_set, tmp_path):
+    data = make_set().rename(tmp_path / os.fsdecode(b'Bl\xe4tter\n'))
+    out = tmp_path / os.fsdecode(b'fertig \xe4')
+    assert run(data, out) == 0
+    assert run(data, out) == 0
+    assert (out / 'images' / 'train').is_dir()
