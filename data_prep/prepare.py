@@ -185,7 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _convert(data: Path, pair: Pair, **options: Any) -> Converted | list[Problem]:
-    """As :func:`convert_pair`; what goes wrong in a library is a problem of the pair, not of all."""
+    """As :func:`convert_pair`; what a library trips over is a problem of this pair alone."""
     try:
         return convert_pair(data, pair, **options)
     except Exception as error:
