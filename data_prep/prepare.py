@@ -81,6 +81,7 @@ def prepare(
     allow_grey: bool = False,
     skip_bad: bool = False,
     copy_images: bool = False,
+    allow_duplicates: bool = False,
     workers: int | None = None,
 ) -> Prepared:
     """Turn images and masks into a COCO data set; docs/data.md tells the rules.
@@ -98,6 +99,7 @@ def prepare(
         allow_grey: Cut grey masks at the threshold.
         skip_bad: Leave bad files out and list them in the report.
         copy_images: Copy the images, don't link them.
+        allow_duplicates: Split near-duplicates like other images; they are listed all the same.
         workers: Processes; as many as cores by default.
 
     Raises:
@@ -127,7 +129,8 @@ def prepare(
         'seed': seed,
         'val_fraction': val_fraction,
     }
-    inputs = input_fingerprint(data, {**settings, 'switches': [skip_bad, copy_images, allow_grey]})
+    switches = [skip_bad, copy_images, allow_grey, allow_duplicates]
+    inputs = input_fingerprint(data, {**settings, 'switches': switches})
     if is_fresh(out, inputs):
         return Prepared(
             out, read_object(out / REPORT), 'up to date', *_stain_reference(out, workers)
@@ -149,7 +152,7 @@ def prepare(
                 'them, or go on without these files with --skip-bad',
                 problems,
             )
-        parts, duplicates = _split(converted, val_fraction, seed, problems)
+        parts, duplicates = _split(converted, val_fraction, seed, problems, allow_duplicates)
         settings['fingerprint'] = _data_fingerprint(converted)
         report = build_report(parts, settings, duplicates, problems, left_out)
         _write(fresh, data, parts, settings, report)
@@ -179,6 +182,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add('--allow-grey', action='store_true', help='cut grey masks at --threshold')
     add('--skip-bad', action='store_true', help='leave bad files out and list them')
     add('--copy-images', action='store_true', help="copy the images, don't link them")
+    what = 'split near-duplicate images like others'
+    add('--allow-duplicates', action='store_true', help=what)
     add('--workers', type=int, help='processes (default: all cores)')
     options = vars(parser.parse_args(argv))
     return run_program('prepare', lambda: _tell(prepare(**options)), 'stopped; nothing was changed')
@@ -208,9 +213,13 @@ def _make_demo_set(workers: int | None) -> Path:
 
 
 def _split(
-    converted: Sequence[Converted], val_fraction: float, seed: int, problems: Sequence[Problem]
+    converted: Sequence[Converted],
+    val_fraction: float,
+    seed: int,
+    problems: Sequence[Problem],
+    allow_duplicates: bool,
 ) -> tuple[Parts, list[dict[str, Any]]]:
-    """Split into train, val and test, near-duplicates on one side; also list those."""
+    """Split into train, val and test, near-duplicates on one side if need be; also list those."""
     same = near_duplicates([item.thumbnail for item in converted])
     train = [k for k, item in enumerate(converted) if item.pair.part == 'train']
     if not train or len(train) == len(converted):
@@ -220,11 +229,12 @@ def _split(
         )
     place = {k: n for n, k in enumerate(train)}
     ties = [(place[i], place[j]) for i, j, _ in same if i in place and j in place]
+    ties = [] if allow_duplicates else ties
     named = [[converted[train[n]].pair.stem for n in group] for group in groups(len(train), ties)]
     if len(named) < 2:
         raise UserError(
             f"train: its {len(train)} images show one field, so they can't be split into training "
-            'and validation; add other images',
+            'and validation; add other images, or pass --allow-duplicates if they do not',
             problems,
         )
     val = set(split_groups(named, val_fraction, seed)[1])

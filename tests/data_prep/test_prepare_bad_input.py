@@ -332,7 +332,12 @@ def test_one_field_cannot_be_split(make_set, tmp_path, capsys):
         for kind in ('original', 'mask'):
             shutil.copy(data / 'train' / kind / 'a00.png', data / 'train' / kind / f'a0{k}.png')
     assert run(data, tmp_path / 'bccd') == 2
-    assert 'train: its 3 images show one field' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert 'train: its 3 images show one field' in said
+    assert 'or pass --allow-duplicates' in said
+    assert run(data, tmp_path / 'bccd', '--allow-duplicates') == 0
+    report = json.loads((tmp_path / 'bccd' / 'report' / 'report.json').read_text())
+    assert len(report['near_duplicates']) == 3
 
 
 @pytest.mark.skipif(os.name != 'posix', reason='permissions of a POSIX file system')
