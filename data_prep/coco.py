@@ -25,6 +25,9 @@ def coco_dict(
             ids = {'id': len(annotations) + 1, 'image_id': image_id, 'category_id': 1}
             cell = {'segmentation': rle, 'area': area, 'bbox': box, 'iscrowd': 0}
             annotations.append(ids | cell)
-    categories = [{'id': k, 'name': name} for k, name in enumerate(CLASSES, start=1)]
+    # Tools of others look for a supercategory: pycocotools' getCatIds(supNms=…).
+    categories = [
+        {'id': k, 'name': name, 'supercategory': name} for k, name in enumerate(CLASSES, start=1)
+    ]
     found = {'images': images, 'annotations': annotations, 'categories': categories}
     return {'info': dict(info), **found}

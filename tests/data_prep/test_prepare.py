@@ -78,6 +78,7 @@ def test_what_is_written(make_set, tmp_path, capsys):
     for part in ('train', 'val', 'test'):
         coco = COCO(str(out / 'annotations' / f'{part}.json'))
         assert [c['name'] for c in coco.loadCats(coco.getCatIds())] == ['cell']
+        assert coco.getCatIds(supNms=['cell']) == [1]
         assert coco.getCatIds() == [1]
         assert split[part] == file_names(out, part)
         assert coco.dataset['info']['fingerprint'] == split['fingerprint']

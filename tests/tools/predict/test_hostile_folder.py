@@ -134,3 +134,12 @@ def test_an_error_of_a_library_costs_one_image(lab, monkeypatch: pytest.MonkeyPa
     results = predict('in', out='out')
     assert [row['image'] for row in lab.table('out/counts.csv')] == ['b.png']
     assert 'a.png: failed unexpectedly (ZeroDivisionError: division by zero)' in results.problems[0]
+
+
+def test_a_spreadsheet_shows_umlauts(lab) -> None:
+    """It takes a table for UTF-8 by its byte-order mark."""
+    lab.run()
+    lab.write('in/Blätter.png')
+    predict('in', out='out')
+    for table in ('counts', 'cells'):
+        assert Path(f'out/{table}.csv').read_bytes().startswith(b'\xef\xbb\xbfimage,')

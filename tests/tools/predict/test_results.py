@@ -90,8 +90,8 @@ def test_tables_without_a_row_have_their_columns(lab) -> None:
     lab.write_empty('in/a.png')
     results = Results(Path('out'), find_slides(['in'])[1])
     results.write(SETTINGS)
-    assert Path('out/counts.csv').read_text().startswith('image,cells,touching_border,')
-    assert Path('out/cells.csv').read_text().startswith('image,cell,score,')
+    assert Path('out/counts.csv').read_text().startswith('\ufeffimage,cells,touching_border,')
+    assert Path('out/cells.csv').read_text().startswith('\ufeffimage,cell,score,')
     assert Path('out/predictions.json').read_text() == '[]\n'
 
 
