@@ -7,28 +7,22 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cellkit
+import data_prep
 from cellkit.errors import UserError
+from cellkit.files.cores import usable_cores
 from cellkit.files.prepared import IMAGES, SPLIT
-from cellkit.files.writing import write_json
+from cellkit.files.writing import sha256_of, sha256_of_code, write_json
 from data_prep.pairs import ANNOTATIONS, FOLDERS
 
 STAMP = '.prepared.json'
 OURS = frozenset({'annotations', IMAGES, 'report', SPLIT, STAMP})
-
-# A change of these modules makes the data set anew, as does one in this folder.
-_CELLKIT = (
-    'changes', 'drawn', 'instances', 'label_maps', 'outlines', 'rle', 'value_regions', 'visible',
-    'files/depth', 'files/drawings', 'files/mask_pages', 'files/mask_planes', 'files/masks',
-    'files/pictures', 'files/prepared', 'files/raster', 'files/stored', 'files/tiff',
-    'files/tiff_channels', 'files/writing', 'files/formats/coco', 'files/formats/geojson',
-    'files/formats/imagej', 'files/formats/label_studio',
-)  # fmt: skip
 
 
 @contextmanager
@@ -120,24 +114,33 @@ def link_images(folder: Path, out: Path, data: Path) -> None:
 
 
 def input_fingerprint(data: Path, options: Mapping[str, Any]) -> str:
-    """Hash of the data's file names, sizes and times, of the options and of the code."""
+    """Hash of the data's file names and contents, of the options and of the code.
+
+    Sizes and times don't count: two masks of one size may be exchanged, and a copy is newer.
+    """
     digest = hashlib.sha256()
-    files = [data / part / ANNOTATIONS for part in ('train', 'test')]
+    files = [f'{part}/{ANNOTATIONS}' for part in ('train', 'test')]
     for folder in FOLDERS:
-        files += sorted((data / folder).glob('*'))
-    for file in files:
-        try:
-            state = file.stat()
-            known = f'{state.st_size}\0{state.st_mtime_ns}'
-        except OSError:  # a link to nothing
-            known = 'gone'
-        digest.update(f'{os.fsencode(file.relative_to(data))}\0{known}\n'.encode())
+        if (data / folder).is_dir():
+            files += [f'{folder}/{name}' for name in sorted(os.listdir(data / folder))]
+    for file, content in zip(files, _digests(data / file for file in files), strict=True):
+        digest.update(os.fsencode(file) + f'\0{content}\n'.encode())
     digest.update(json.dumps([str(data.resolve()), options], sort_keys=True).encode())
-    sources = [file for file in Path(__file__).parent.glob('*.py') if file.name != 'download.py']
-    sources += [Path(cellkit.__file__).parent / f'{name}.py' for name in _CELLKIT]
-    for source in sorted(sources):
-        digest.update(source.read_bytes())
+    digest.update(sha256_of_code(data_prep.__file__, cellkit.__file__).encode())
     return digest.hexdigest()
+
+
+def _digests(files: Iterable[Path]) -> Iterator[str]:
+    """SHA-256 of files, or 'none' for what is no file or can't be read; some 3 GB a second."""
+
+    def digest(file: Path) -> str:
+        try:
+            return sha256_of(file) if file.is_file() else 'none'
+        except OSError:
+            return 'none'
+
+    with ThreadPoolExecutor(usable_cores()) as pool:  # hashing and reading both let others run
+        yield from pool.map(digest, files)
 
 
 def write_stamp(folder: Path, fingerprint: str) -> None:
@@ -154,13 +157,11 @@ def is_fresh(out: Path, fingerprint: str) -> bool:
         return False
 
 
-def _outputs(folder: Path) -> dict[str, list[int]]:
-    """Size and time of every file that was written; of linked images, only that they are there."""
-    found: dict[str, list[int]] = {IMAGES: [int((folder / IMAGES / 'train').is_dir())]}
+def _outputs(folder: Path) -> dict[str, str]:
+    """Hash of every file that was written; of linked images, only whether they are there."""
     files = [folder / SPLIT, *folder.glob('annotations/*'), *folder.glob('report/*')]
     if not (folder / IMAGES).is_symlink():  # copies, which can get lost
         files += [path for path in folder.glob('images/**/*') if path.is_file()]
-    for path in files:
-        state = path.stat()
-        found[path.relative_to(folder).as_posix()] = [state.st_size, state.st_mtime_ns]
-    return found
+    names = [path.relative_to(folder).as_posix() for path in files]
+    linked = {IMAGES: str((folder / IMAGES / 'train').is_dir())}
+    return linked | dict(zip(names, _digests(files), strict=True))

@@ -11,6 +11,8 @@ from pathlib import Path
 from cellkit.errors import Problem, UserError
 from cellkit.files.drawings import SUFFIXES as DRAWINGS
 from cellkit.files.drawings import names, stem_of
+from cellkit.files.listing import HIDDEN, LeftOut, is_hidden, pictures_below, why_not
+from cellkit.files.names import is_text, shown
 from cellkit.files.pictures import SUFFIXES
 
 FOLDERS: tuple[str, ...] = ('train/original', 'train/mask', 'test/original', 'test/mask')
@@ -18,6 +20,8 @@ FOLDERS: tuple[str, ...] = ('train/original', 'train/mask', 'test/original', 'te
 
 ANNOTATIONS = 'annotations.json'
 """Drawings of all images of a part, COCO or Label Studio's: beside or in the place of ``mask``."""
+NO_PICTURE = 'that are no pictures'
+ELSEWHERE = 'pictures outside of those folders; move them there if they belong to the set'
 
 _LAYOUT = f'{", ".join(FOLDERS[:-1])} and {FOLDERS[-1]}'
 
@@ -32,7 +36,7 @@ class Pair:
     mask: str
 
 
-def find_pairs(data: Path) -> tuple[list[Pair], list[Problem], list[str]]:
+def find_pairs(data: Path) -> tuple[list[Pair], list[Problem], LeftOut]:
     """List the pairs of ``<data>/{train,test}/{original,mask}`` by file stem.
 
     An image without a file in ``mask`` is paired with ``annotations.json`` where that names it.
@@ -41,8 +45,7 @@ def find_pairs(data: Path) -> tuple[list[Pair], list[Problem], list[str]]:
         data: The folder that holds ``train`` and ``test``. Symbolic links are followed.
 
     Returns:
-        The pairs and the problems, each sorted, and the files that were left alone because their
-        names don't end like a picture's.
+        The pairs and the problems, each sorted, and what was left out.
 
     Raises:
         UserError: A folder is missing, unreadable or holds no picture, or a file of annotations
@@ -50,10 +53,10 @@ def find_pairs(data: Path) -> tuple[list[Pair], list[Problem], list[str]]:
     """
     pairs: list[Pair] = []
     problems: list[Problem] = []
-    ignored: list[str] = []
+    left_out = LeftOut()
     try:
         _check_layout(data)
-        found = {folder: _by_stem(data, folder, problems, ignored) for folder in FOLDERS}
+        found = {folder: _by_stem(data, folder, problems, left_out) for folder in FOLDERS}
         shared = {part: _shared(data, part, found) for part in ('train', 'test')}
     except OSError as error:
         raise UserError(
@@ -67,8 +70,10 @@ def find_pairs(data: Path) -> tuple[list[Pair], list[Problem], list[str]]:
     if empty:
         raise UserError(
             f'{data}: no picture ({" ".join(SUFFIXES)}) in {" and ".join(empty)}; put the files '
-            'there or check that --data names the right folder'
+            'there or check that --data names the right folder',
+            left_out.sentences(),
         )
+    _look_elsewhere(data, left_out)
     for part in ('train', 'test'):
         images, masks = found[f'{part}/original'], found[f'{part}/mask']
         for stem in images.keys() | masks.keys():
@@ -89,7 +94,7 @@ def find_pairs(data: Path) -> tuple[list[Pair], list[Problem], list[str]]:
                 problems.append(Problem(mask[0], 'has no image', remedy))
             elif len(image) == len(mask) == 1:
                 pairs.append(Pair(part, stem, image[0], mask[0]))
-    return sorted(pairs), sorted(problems), sorted(ignored)
+    return sorted(pairs), sorted(problems), left_out
 
 
 def _check_layout(data: Path) -> None:
@@ -117,29 +122,27 @@ def _check_layout(data: Path) -> None:
 
 
 def _by_stem(
-    data: Path, folder: str, problems: list[Problem], ignored: list[str]
+    data: Path, folder: str, problems: list[Problem], left_out: LeftOut
 ) -> dict[str, list[str]]:
-    """Pictures of one folder by stem; a hidden file (``._x.png`` of an archive) is no picture.
-
-    In ``mask`` drawings are taken as well.
-    """
+    """Pictures of one folder by stem; in ``mask`` drawings are taken as well."""
     found: dict[str, list[str]] = defaultdict(list)
-    suffixes = SUFFIXES + DRAWINGS * folder.endswith('mask')
+    drawn = DRAWINGS if folder.endswith('mask') else ()
     for name in sorted(os.listdir(data / folder)) if (data / folder).is_dir() else ():
-        suffix = os.path.splitext(name)[1]
-        file = f'{folder}/{name}'
-        if name.startswith('.') or suffix.lower() not in suffixes:
-            ignored.append(file if name.isprintable() else ascii(file))
-        elif not name.isprintable():
-            what = 'has a name that is no UTF-8 text'
-            problems.append(Problem(ascii(file), what, 'give it another name'))
-        elif os.path.isfile(data / file):
-            found[stem_of(name)].append(file)
-        elif os.path.islink(data / file):
+        path, file = data / folder / name, f'{folder}/{name}'
+        is_drawing = name.lower().endswith(drawn) and path.is_file() and not is_hidden(name)
+        if path.is_dir():
+            if not _leave_folder(path, data, left_out):
+                left_out.add(NO_PICTURE, file)
+        elif not is_drawing and (why := why_not(path)) is not None:
+            left_out.add(why or NO_PICTURE, file)
+        elif not is_text(name):
+            what = 'has a name that is no UTF-8 text or holds a control character'
+            problems.append(Problem(shown(file), what, 'give it another name'))
+        elif path.is_symlink() and not path.exists():
             remedy = 'restore the file or remove the link'
             problems.append(Problem(file, 'is a link to a file that is gone', remedy))
         else:
-            ignored.append(file)
+            found[stem_of(name)].append(file)
     return found
 
 
@@ -154,3 +157,24 @@ def _shared(data: Path, part: str, found: dict[str, dict[str, list[str]]]) -> se
         return None
     images = [image for files in found[f'{part}/original'].values() for image in files]
     return {image for image, named in names(data, file, images).items() if named}
+
+
+def _look_elsewhere(data: Path, left_out: LeftOut) -> None:
+    """Note pictures outside of the four folders."""
+    for folder in (data, data / 'train', data / 'test'):
+        for path in sorted(folder.iterdir()):
+            if path.is_dir() and not path.is_symlink():
+                if path.relative_to(data).as_posix() not in (*FOLDERS, 'train', 'test'):
+                    _leave_folder(path, data, left_out)
+            elif why_not(path) is None:
+                left_out.add(ELSEWHERE, path.relative_to(data).as_posix())
+
+
+def _leave_folder(folder: Path, data: Path, left_out: LeftOut) -> bool:
+    """Note a folder or the pictures in it; returns whether there was something to note."""
+    if is_hidden(folder.name):
+        left_out.add(HIDDEN, folder.relative_to(data).as_posix())
+        return True
+    pictures = list(pictures_below(folder, left_out, follow=False))
+    left_out.add(ELSEWHERE, *(path.relative_to(data).as_posix() for path in pictures))
+    return bool(pictures)

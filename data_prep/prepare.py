@@ -31,7 +31,7 @@ from cellkit.files.prepared import (
     data_root,
 )
 from cellkit.files.program import run_program
-from cellkit.files.writing import read_object, write_json, write_whole
+from cellkit.files.writing import read_object, sha256_of, write_json, write_whole
 from cellkit.instances import CONNECTIVITY, MIN_AREA, THRESHOLD
 from data_prep.coco import coco_dict
 from data_prep.contact_sheet import contact_sheet
@@ -42,7 +42,7 @@ from data_prep.download import DOWNLOADED, downloaded
 from data_prep.drawings import PREDICTIONS, check_predictions, convert
 from data_prep.duplicates import groups, near_duplicates
 from data_prep.output import input_fingerprint, is_fresh, link_images, replacing, write_stamp
-from data_prep.pairs import find_pairs
+from data_prep.pairs import Pair, find_pairs
 from data_prep.plausibility import Doubt, doubts
 from data_prep.report import build_report, report_page
 from data_prep.split import split_groups
@@ -93,6 +93,7 @@ def prepare(
     skip_bad: bool = False,
     copy_images: bool = False,
     predictions: Path | str | None = None,
+    allow_duplicates: bool = False,
     workers: int | None = None,
 ) -> Prepared:
     """Turn images and masks into a COCO data set; docs/data.md tells the rules.
@@ -114,6 +115,7 @@ def prepare(
         skip_bad: Leave bad files out and list them in the report.
         copy_images: Copy the images, don't link them.
         predictions: Folder that ``make predict`` wrote, to count what was changed in it.
+        allow_duplicates: Split near-duplicates like other images; they are listed all the same.
         workers: Processes; as many as cores by default.
 
     Raises:
@@ -135,7 +137,7 @@ def prepare(
             out, read_object(out / REPORT), 'kept', chosen if chosen.is_file() else None, ''
         )
     data = data or _make_demo_set(workers)
-    pairs, problems, ignored = find_pairs(data)
+    pairs, problems, left_out = find_pairs(data)
     if data.resolve().is_relative_to(out.resolve()):
         raise UserError(f'{out}: holds the data itself; name another folder with --out')
     predictions = Path(predictions) if predictions else None
@@ -149,8 +151,8 @@ def prepare(
         'val_fraction': val_fraction,
     }
     options = MaskOptions(masks, allow_grey, invert)
-    switches = [skip_bad, copy_images, allow_implausible, *vars(options).values()]
-    switches.append(_state(predictions))
+    switches = [skip_bad, copy_images, allow_implausible, allow_duplicates, *vars(options).values()]
+    switches.append(sha256_of(predictions / PREDICTIONS) if predictions else None)
     inputs = input_fingerprint(data, {**settings, 'switches': switches})
     if is_fresh(out, inputs):
         return Prepared(
@@ -160,7 +162,7 @@ def prepare(
     with replacing(out) as fresh:
         depth = find_whites(data / pair.image for pair in pairs)
         each = partial(
-            convert,
+            _convert,
             data,
             rule=rule,
             options=options,
@@ -184,11 +186,11 @@ def prepare(
                 'them, or go on without these files with --skip-bad',
                 problems,
             )
-        parts, duplicates = _split(converted, val_fraction, seed, problems)
+        parts, duplicates = _split(converted, val_fraction, seed, problems, allow_duplicates)
         settings['fingerprint'] = _data_fingerprint(converted)
         if depth.said:
             settings['depth'] = list(depth.said)
-        report = build_report(parts, settings, duplicates, problems, ignored, doubtful)
+        report = build_report(parts, settings, duplicates, problems, left_out, doubtful)
         _write(fresh, data, parts, settings, report)
         if copy_images:
             for item in tqdm(converted, 'copying images', unit='image'):
@@ -221,17 +223,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     add('--copy-images', action='store_true', help="copy the images, don't link them")
     changed = 'folder of predictions, to count what was added, deleted and reshaped in them'
     add('--predictions', type=Path, metavar='FOLDER', help=changed)
+    what = 'split near-duplicate images like others'
+    add('--allow-duplicates', action='store_true', help=what)
     add('--workers', type=int, help='processes (default: all cores)')
     options = vars(parser.parse_args(argv))
     return run_program('prepare', lambda: _tell(prepare(**options)), 'stopped; nothing was changed')
 
 
-def _state(predictions: Path | None) -> list:
-    """What tells whether predictions are the same as before."""
-    if not predictions:
-        return []
-    state = (predictions / PREDICTIONS).stat()
-    return [str(predictions.resolve()), state.st_size, state.st_mtime_ns]
+def _convert(data: Path, pair: Pair, **options: Any) -> Converted | list[Problem]:
+    """As :func:`convert`; what a library trips over is a problem of this pair alone."""
+    try:
+        return convert(data, pair, **options)
+    except Exception as error:
+        what = f'failed unexpectedly ({type(error).__name__}: {error})'
+        return [Problem(pair.image, what, 'export it and its mask again as PNG')]
 
 
 def _check(option: str, value: float, low: float, high: float) -> None:
@@ -264,9 +269,13 @@ def _make_demo_set(workers: int | None) -> Path:
 
 
 def _split(
-    converted: Sequence[Converted], val_fraction: float, seed: int, problems: Sequence[Problem]
+    converted: Sequence[Converted],
+    val_fraction: float,
+    seed: int,
+    problems: Sequence[Problem],
+    allow_duplicates: bool,
 ) -> tuple[Parts, list[dict[str, Any]]]:
-    """Split into train, val and test, near-duplicates on one side; also list those."""
+    """Split into train, val and test, near-duplicates on one side if need be; also list those."""
     same = near_duplicates([item.thumbnail for item in converted])
     train = [k for k, item in enumerate(converted) if item.pair.part == 'train']
     if not train or len(train) == len(converted):
@@ -276,11 +285,12 @@ def _split(
         )
     place = {k: n for n, k in enumerate(train)}
     ties = [(place[i], place[j]) for i, j, _ in same if i in place and j in place]
+    ties = [] if allow_duplicates else ties
     named = [[converted[train[n]].pair.stem for n in group] for group in groups(len(train), ties)]
     if len(named) < 2:
         raise UserError(
             f"train: its {len(train)} images show one field, so they can't be split into training "
-            'and validation; add other images',
+            'and validation; add other images, or pass --allow-duplicates if they do not',
             problems,
         )
     val = set(split_groups(named, val_fraction, seed)[1])
@@ -394,6 +404,8 @@ def _tell(prepared: Prepared) -> None:
                 print(f'  and {len(doubtful) - TOLD} more, which the report lists.')
         if report['skipped']:
             print(f'{len(report["skipped"])} problems were skipped; the report lists them.')
+        for sentence in report['left_out']:
+            print(f'{sentence[0].upper()}{sentence[1:]}.')
         print(f'Report and pictures: {out / "report"}.')
     if prepared.remark:
         print(prepared.remark)

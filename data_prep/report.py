@@ -11,6 +11,7 @@ import numpy as np
 from cellkit.changes import Changes
 from cellkit.drawn import REASONS
 from cellkit.errors import Problem
+from cellkit.files.listing import LeftOut
 from cellkit.files.prepared import PARTS
 from data_prep.convert import Converted
 from data_prep.plausibility import Doubt
@@ -21,7 +22,7 @@ def build_report(
     settings: Mapping[str, Any],
     duplicates: Sequence[Mapping[str, Any]],
     skipped: Sequence[Problem],
-    ignored: Sequence[str],
+    left_out: LeftOut,
     doubtful: Sequence[Doubt] = (),
 ) -> dict[str, Any]:
     """Collect the numbers of a data set, for JSON.
@@ -31,7 +32,7 @@ def build_report(
         settings: Rule, seed, fingerprint and the like; copied to the top of the report.
         duplicates: Near-duplicates, ``{"images": [a, b], "parts": [p, q], "correlation"}``.
         skipped: Bad input that was left out.
-        ignored: Files that are no pictures.
+        left_out: Files that were left out.
         doubtful: Masks that don't fit their pictures.
     """
     forms = Counter(item.form for items in parts.values() for item in items if item.form)
@@ -53,7 +54,8 @@ def build_report(
         'mask_forms': dict(sorted(forms.items())),
         'doubtful_masks': [vars(doubt.problem) for doubt in doubtful],
         'skipped': [vars(problem) for problem in skipped],
-        'ignored_files': list(ignored),
+        'left_out': left_out.sentences(),
+        'ignored_files': left_out.names(),
         'images': [_row(name, item) for name in PARTS for item in parts[name]],
     }
 
@@ -166,7 +168,8 @@ def report_page(report: Mapping[str, Any]) -> str:
         lines += [f'## Skipped: {len(report["skipped"])} problems', '']
         lines += [f'- `{s["file"]}` {s["what"]}; {s["remedy"]}.' for s in report['skipped']] + ['']
     if report['ignored_files']:
-        lines += [f'## Files that are no pictures: {len(report["ignored_files"])}', '']
+        lines += [f'## Files left out: {len(report["ignored_files"])}', '']
+        lines += [f'{sentence}.\n' for sentence in report['left_out']]
         lines += [f'- `{name}`' for name in report['ignored_files']] + ['']
     return '\n'.join(lines)
 

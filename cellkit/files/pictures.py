@@ -20,7 +20,9 @@ from cellkit.files.raster import is_plain, read_raster
 from cellkit.files.stored import UNKNOWN, NotASmear, Picture, Stored, Whites, to_picture
 from cellkit.files.tiff import MAGIC, read_tiff
 
-SUFFIXES: tuple[str, ...] = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp')
+SUFFIXES: tuple[str, ...] = (
+    '.png', '.jpg', '.jpeg', '.jpe', '.jfif', '.tif', '.tiff', '.bmp', '.webp',
+)  # fmt: skip
 """Names of pictures end so, in any case."""
 
 Image.MAX_IMAGE_PIXELS = None  # a scanned slide is not an attack

@@ -26,6 +26,9 @@ def run_program(name: str, action: Callable[[], int | None], stopped: str = 'sto
     says what Ctrl-C left behind.
     """
     drop_absent_backend()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that is no text ends no program
+            stream.reconfigure(errors='backslashreplace')
     atexit.register(gc.freeze)  # else the interpreter looks for garbage before it ends, for 1.5 s
     try:
         return action() or DONE

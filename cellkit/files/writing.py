@@ -45,10 +45,13 @@ def read_object(file: Path) -> dict[str, Any]:
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Comma separated values."""
+    """Comma separated values after a byte-order mark, without which spreadsheets misread umlauts.
+
+    Readers open such a file as ``utf-8-sig``.
+    """
     text = io.StringIO()
     csv.writer(text, lineterminator='\n').writerows([header, *rows])
-    return text.getvalue()
+    return f'\ufeff{text.getvalue()}'
 
 
 def write_between_marks(file: Path, text: str, name: str) -> None:

@@ -109,3 +109,77 @@ def test_groups_are_the_connected_components(case):
         reach |= reach[:, [k]] & reach[[k], :]
     expected = sorted({tuple(int(v) for v in np.flatnonzero(row)) for row in reach})
     assert [tuple(group) for group in groups(count, pairs)] == expected
+
+
+def eyepiece(picture: np.ndarray) -> np.ndarray:
+    """The same round surround on all."""
+    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]]
+    middle = (picture.shape[0] / 2, picture.shape[1] / 2)
+    inside = np.hypot(rows - middle[0], columns - middle[1]) < 0.47 * picture.shape[0]
+    return np.where(inside, picture, 3).astype(np.uint8)
+
+
+def bars(picture: np.ndarray) -> np.ndarray:
+    picture = picture.copy()
+    picture[: picture.shape[0] // 8] = picture[-picture.shape[0] // 8 :] = 0
+    return picture
+
+
+def grid(picture: np.ndarray) -> np.ndarray:
+    picture = picture.copy()
+    for k in range(30, max(picture.shape), 80):
+        picture[k : k + 3] = picture[:, k : k + 3] = 20
+    return picture
+
+
+def scale_bar(picture: np.ndarray) -> np.ndarray:
+    picture = picture.copy()
+    picture[-60:-35, -220:-30] = 0
+    return cv2.putText(picture, '20 um', (picture.shape[1] - 200, 415), 0, 1.5, 0, 4)
+
+
+def banner(picture: np.ndarray) -> np.ndarray:
+    picture = picture.copy()
+    picture[-70:] = 255
+    return cv2.putText(picture, 'Lab 7  100x', (20, picture.shape[0] - 20), 0, 1.8, 0, 4)
+
+
+SHARED = [eyepiece, bars, grid, scale_bar, banner, lambda p: scale_bar(eyepiece(p))]
+
+
+@pytest.mark.parametrize('count', [2, 3, 5, 8, 20])
+@pytest.mark.parametrize('share', SHARED)
+def test_what_all_images_share_makes_no_duplicates(share, count: int):
+    brighter = [cv2.convertScaleAbs(field(seed), alpha=1, beta=seed % 5 * 10) for seed in range(20)]
+    assert found(*(share(picture) for picture in brighter[:count])) == []
+
+
+def test_two_microscopes_with_surrounds_of_their_own():
+    pictures = [(eyepiece if seed % 2 else bars)(field(seed)) for seed in range(12)]
+    assert found(*pictures, *(field(seed) for seed in range(12, 16))) == []
+
+
+@pytest.mark.parametrize('others', [0, 1, 6])
+@pytest.mark.parametrize('share', SHARED)
+def test_true_duplicates_are_found_under_what_all_share(share, others: int):
+    wide = field(50, (600, 800))
+    shifted = wide[40:520, 60:700]
+    unrelated = [share(field(seed)) for seed in range(others)]
+    for twin in (
+        wide[:480, :640],
+        cv2.GaussianBlur((255 * (wide[:480, :640] / 255) ** 1.6).astype(np.uint8), (0, 0), 3),
+        shifted,
+    ):
+        assert found(share(wide[:480, :640]), share(twin), *unrelated) == [(0, 1)]
+
+
+def test_mirrored_copies_are_found_under_a_surround():
+    pictures = [field(seed) for seed in range(6)]
+    pictures[3] = np.ascontiguousarray(pictures[1][:, ::-1])
+    assert found(*map(eyepiece, pictures)) == [(1, 3)]
+
+
+def test_many_copies_are_no_surround():
+    one = field(0)
+    assert len(found(one, one, one, field(1))) == 3
+    assert len(found(*[one] * 5)) == 10

@@ -63,10 +63,22 @@ def test_a_change_of_data_options_or_code_is_noticed(make_set, tmp_path, monkeyp
     assert not is_new({'seed': 0})
     assert is_new({'seed': 1})
     os.utime(data / 'train' / 'mask' / 'a00.png', ns=(1, 1))
+    assert not is_new({'seed': 0})  # a copy of the data is the same data
+    masks = [data / 'train' / 'mask' / name for name in ('a00.png', 'a01.png')]
+    contents = [mask.read_bytes().ljust(9999, b'\0') for mask in masks]
+    for mask, content in zip(masks, contents, strict=True):
+        mask.write_bytes(content)
+        os.utime(mask, ns=(1, 1))
     assert is_new({'seed': 0})
+    for mask, content in zip(masks, reversed(contents), strict=True):
+        mask.write_bytes(content)
+        os.utime(mask, ns=(1, 1))
+    assert is_new({'seed': 0})  # exchanged: of one size and time
     (data / 'test' / 'original' / 'b00.png').rename(data / 'test' / 'original' / 'b01.png')
     assert is_new({'seed': 0})
     (data / 'test' / 'mask' / 'gone.png').symlink_to('nowhere')
+    assert is_new({'seed': 0})
+    (data / 'test' / 'mask' / '@eaDir').mkdir()
     assert is_new({'seed': 0})
     read_bytes = Path.read_bytes
 
@@ -79,5 +91,3 @@ def test_a_change_of_data_options_or_code_is_noticed(make_set, tmp_path, monkeyp
     for module in ('data_prep/split.py', 'cellkit/rle.py', 'cellkit/files/pictures.py'):
         change(module)
         assert is_new({'seed': 0}), module
-    change('data_prep/download.py')  # makes no data set
-    assert not is_new({'seed': 0})

@@ -78,6 +78,7 @@ def test_what_is_written(make_set, tmp_path, capsys):
     for part in ('train', 'val', 'test'):
         coco = COCO(str(out / 'annotations' / f'{part}.json'))
         assert [c['name'] for c in coco.loadCats(coco.getCatIds())] == ['cell']
+        assert coco.getCatIds(supNms=['cell']) == [1]
         assert coco.getCatIds() == [1]
         assert split[part] == file_names(out, part)
         assert coco.dataset['info']['fingerprint'] == split['fingerprint']
@@ -263,8 +264,21 @@ def test_copied_images_that_are_gone_are_copied_again(make_set, tmp_path):
     assert lost.is_file()
 
 
-def _touch(data: Path, out: Path) -> None:
-    os.utime(data / 'train' / 'mask' / 'a00.png', ns=(1, 1))
+def _redraw(data: Path, out: Path) -> None:
+    file = data / 'train' / 'mask' / 'a00.png'
+    state = file.stat()
+    mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    _, pieces = cv2.connectedComponents(mask)
+    mask[pieces == 1] = 0
+    assert cv2.imwrite(str(file), mask)
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def _alter(data: Path, out: Path) -> None:
+    file = out / 'annotations' / 'val.json'
+    state = file.stat()
+    file.write_bytes(file.read_bytes().replace(b'"iscrowd": 0', b'"iscrowd": 1'))
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))  # of one size and time
 
 
 def _add(data: Path, out: Path) -> None:
@@ -285,7 +299,7 @@ def _unlink(data: Path, out: Path) -> None:
     (out / 'images').unlink()
 
 
-@pytest.mark.parametrize('change', [_touch, _add, _tamper, _lose, _unlink])
+@pytest.mark.parametrize('change', [_redraw, _alter, _add, _tamper, _lose, _unlink])
 def test_a_change_is_noticed(make_set, tmp_path, capsys, change: Callable):
     data, out = make_set(), tmp_path / 'bccd'
     assert run(data, out) == 0

@@ -406,7 +406,12 @@ def test_one_field_cannot_be_split(make_set, tmp_path, capsys):
         for kind in ('original', 'mask'):
             shutil.copy(data / 'train' / kind / 'a00.png', data / 'train' / kind / f'a0{k}.png')
     assert run(data, tmp_path / 'bccd') == 2
-    assert 'train: its 3 images show one field' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert 'train: its 3 images show one field' in said
+    assert 'or pass --allow-duplicates' in said
+    assert run(data, tmp_path / 'bccd', '--allow-duplicates') == 0
+    report = json.loads((tmp_path / 'bccd' / 'report' / 'report.json').read_text())
+    assert len(report['near_duplicates']) == 3
 
 
 @pytest.mark.skipif(os.name != 'posix', reason='permissions of a POSIX file system')
@@ -446,10 +451,12 @@ def test_names_that_are_no_text_are_named_all_the_same(make_set, tmp_path, capsy
     for name in (b'\xff.png', b'\xff.txt'):
         Path(os.fsdecode(os.fsencode(data / 'train' / 'mask') + b'/' + name)).write_text('')
     assert run(data, out) == 2
-    assert 'has a name that is no UTF-8 text; give it another name.' in capsys.readouterr().err
+    assert (
+        r'\xFF.png: has a name that is no UTF-8 text or holds a control' in capsys.readouterr().err
+    )
     assert run(data, out, '--skip-bad') == 0
     report = json.loads((out / 'report' / 'report.json').read_text())
-    assert report['ignored_files'] == [r"'train/mask/\udcff.txt'"]
+    assert report['ignored_files'] == [r'train/mask/\xFF.txt']
 
 
 def test_a_file_in_the_place_of_the_output_stays(make_set, tmp_path, capsys):
@@ -476,3 +483,72 @@ def test_impossible_options_are_refused(make_set, tmp_path, capsys, option):
     assert error.startswith(f'prepare: {option[0]} is {option[1]}')
     assert error.count('\n') == 1
     assert not (tmp_path / 'bccd').exists()
+
+
+def test_what_is_left_out_is_named(make_set, tmp_path, capsys):
+    data, out = make_set(), tmp_path / 'bccd'
+    image = (data / 'train' / 'original' / 'a00.png').read_bytes()
+    for name in (
+        'train/original/@eaDir/a00.png/SYNOPHOTO_THUMB_M.jpg', 'train/mask/Thumbs.db',
+        'train/original/slide7/c.png', 'val/original/d.png', 'test/e.png', 'train/mask/f.czi',
+        'test/original/notes.txt', 'test/original/scan',
+    ):  # fmt: skip
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_bytes(b'words' if name.endswith('.txt') else image)
+    assert run(data, out) == 0
+    said = capsys.readouterr().out
+    assert 'Left out: 2 of the system or hidden (train/mask/Thumbs.db, train/original/@eaD' in said
+    assert 'Left out: 3 pictures outside of those folders' in said
+    assert '(test/e.png, train/original/slide7/c.png, val/original/d.png)' in said
+    assert 'Left out: 1 in formats that are not read' in said
+    assert 'Left out: 1 that are no pictures (test/original/notes.txt)' in said
+    assert 'Left out: 1 pictures by their content' in said
+    report = json.loads((out / 'report' / 'report.json').read_text())
+    assert len(report['ignored_files']) == 8
+    assert sum(part['images'] for part in report['parts'].values()) == 6
+
+
+@pytest.mark.parametrize('suffix', ['.webp', '.jfif', '.JPE'])
+def test_more_suffixes_are_taken(make_set, tmp_path, suffix):
+    data, out = make_set(), tmp_path / 'bccd'
+    path = data / 'train' / 'original' / 'a00.png'
+    Image.open(path).save(path.with_suffix(suffix), 'WEBP' if suffix == '.webp' else 'JPEG')
+    path.unlink()
+    assert run(data, out) == 0
+    assert (data / f'train/original/a00{suffix}').is_file()
+    split = json.loads((out / 'split.json').read_text())
+    assert f'train/original/a00{suffix}' in split['train'] + split['val']
+
+
+def test_odd_blanks_in_names_are_text(make_set, tmp_path):
+    data, out = make_set(), tmp_path / 'bccd'
+    for kind in ('original', 'mask'):
+        (data / 'train' / kind / 'a00.png').rename(data / 'train' / kind / 'a\u3000b\xa0c.png')
+    assert run(data, out) == 0
+    split = json.loads((out / 'split.json').read_text())
+    assert 'train/original/a\u3000b\xa0c.png' in split['train'] + split['val']
+
+
+def test_an_error_of_a_library_is_a_problem_of_its_pair(make_set, tmp_path, capsys, monkeypatch):
+    data, out = make_set(), tmp_path / 'bccd'
+    convert = prepare.convert
+
+    def trip(data, pair, **options):
+        if pair.stem == 'a00':
+            raise ZeroDivisionError('division by zero')
+        return convert(data, pair, **options)
+
+    monkeypatch.setattr(prepare, 'convert', trip)
+    assert run(data, out) == 2
+    said = 'train/original/a00.png: failed unexpectedly (ZeroDivisionError: division by zero)'
+    assert said in capsys.readouterr().err
+    assert run(data, out, '--skip-bad') == 0
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='names of a POSIX file system')
+def test_a_data_folder_whose_name_is_no_text(make_set, tmp_path):
+    data = make_set().rename(tmp_path / os.fsdecode(b'Bl\xe4tter\n'))
+    out = tmp_path / os.fsdecode(b'fertig \xe4')
+    assert run(data, out) == 0
+    assert run(data, out) == 0
+    assert (out / 'images' / 'train').is_dir()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellkit.errors import UserError
+from cellkit.files.names import safe_part
 from cellkit.files.program import quiet
 from tools.predict.formats import chosen_formats
 from tools.predict.slides import find_slides
@@ -71,7 +72,7 @@ def predict(
     chosen = chosen_formats(formats)
     tile_size = None if tile is None else _height_width(tile)
     names = [images] if isinstance(images, (str, Path)) else images
-    root, slides = find_slides([str(name) for name in names], skip=Path(out or PREDICTIONS))
+    root, slides, left_out = find_slides([str(name) for name in names])
     with quiet():  # late, as it takes seconds: a wrong path is told at once
         from tools.predict.detector import Detector
         from tools.predict.results import Results
@@ -103,9 +104,11 @@ def predict(
     }
     with quiet():
         detector = Detector(found, device, threshold.value, scale, tile_size, tta)
-    subject = slides[0].path.stem if len(slides) == 1 else root.name or 'slides'
+    subject = safe_part(slides[0].path.stem if len(slides) == 1 else root.name or 'slides')
     folder = Path(out or PREDICTIONS / opened.folder.resolve().name / subject)
     results = Results(folder, slides, pixel_size, chosen)
+    results.notes += left_out
+    results.begin(settings)
     results.fill(detector)
     results.write(settings)
     return results

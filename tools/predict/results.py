@@ -11,21 +11,22 @@ from threading import Lock
 from typing import Any
 
 import cv2
-from torch.cuda import OutOfMemoryError
 from tqdm.auto import tqdm
 
-from cellkit.errors import BadFile, UserError
 from cellkit.files.depth import Depth, find_whites
 from cellkit.files.formats import coco
+from cellkit.files.names import shown
 from cellkit.files.pictures import read_picture
 from cellkit.files.writing import csv_text, write_json, write_whole
 from tools.predict.detector import Detector
+from tools.predict.earlier import Earlier
 from tools.predict.formats import DEFAULT, FORMATS
+from tools.predict.journal import Journal
 from tools.predict.outcome import Outcome, outcome_of
-from tools.predict.slides import Slide
+from tools.predict.problems import problem_of
+from tools.predict.slides import SETTINGS, Slide
 from tools.predict.workers import MOST, pools
 
-SETTINGS = 'settings.json'
 LARGE = 1 << 26  # pixels of a picture beside which no other such one is done: it takes a gigabyte
 BOX = ('x', 'y', 'width', 'height')
 
@@ -78,7 +79,7 @@ class Results:
         depth: How pictures of more than 8 bits are read.
 
     Raises:
-        UserError: The folder holds the results of other pictures.
+        UserError: The folder holds the results of other pictures, or files of something else.
     """
 
     def __init__(
@@ -88,24 +89,28 @@ class Results:
         pixel_size: float | None = None,
         formats: Sequence[str] = DEFAULT,
     ) -> None:
-        others = sorted(_images_done(out) - {str(slide.path) for slide in slides})
-        if others:
-            raise UserError(
-                f'{out}: holds the results of {len(others)} other images ({others[0]} …); name '
-                'another folder with --out, or remove this one'
-            )
+        self.formats = formats
+        self._earlier = Earlier(out)
+        self._earlier.make_way([slide.path for slide in slides], map(self._files_of, slides))
         out.mkdir(parents=True, exist_ok=True)
         self.out, self.slides, self.pixel_size = out, slides, pixel_size
-        self.formats = formats
         self.counts: list[dict[str, Any]] = []
         self.cells: list[dict[str, Any]] = []
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.stopped = False
         self.depth = Depth()
-        self._done: list[str] = []
+        self._journal = Journal(out)
+        self._done: list[Slide] = []
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Note in ``settings.json`` what is to be done, so that a killed run's folder is known."""
+        images = {*self._earlier.images, *(shown(slide.path.as_posix()) for slide in self.slides)}
+        files = {*self._earlier.files, *(file for s in self.slides for file in self._files_of(s))}
+        noted = {'unfinished': True, 'images': sorted(images), 'files': sorted(files)}
+        write_json(self.out / SETTINGS, {**settings, **noted}, indent=1)
 
     def fill(self, detector: Detector) -> None:
         """Find the cells of all pictures; one that can't be done stops no other.
@@ -125,10 +130,10 @@ class Results:
             with one_at_a_time if large else nullcontext():
                 found = detector(picture, network.map, partial(bar, unit='tile', leave=False))
                 outcome = outcome_of(str(slide.path), picture, found, self.formats, self.pixel_size)
-            notes = [f'{slide.path} {remark}' for remark in remarks]
+            notes = [f'{shown(slide.path)} {remark}' for remark in remarks]
             if found.full:
                 notes.append(
-                    f'{slide.path} has as many detections as the model gives at once '
+                    f'{shown(slide.path)} has as many detections as the model gives at once '
                     f'({detector.limit}), so cells may be missing: work in tiles (--tile)'
                 )
             return outcome, notes
@@ -142,18 +147,8 @@ class Results:
                         outcome, notes = future.result()
                         self.add(slide, number, outcome)
                         self.notes += notes
-                    except BadFile as error:
-                        self.problems.append(f'{error}.')
-                    except (MemoryError, OutOfMemoryError):
-                        self.problems.append(
-                            f'{slide.path}: needs more memory than there is; work in tiles '
-                            '(--tile 1600x1200) or cut it into parts.'
-                        )
-                    except cv2.error as error:
-                        self.problems.append(
-                            f"{slide.path}: OpenCV can't handle it ({error.err}); if it is very "
-                            'large, cut it into parts.'
-                        )
+                    except Exception as error:  # one picture costs no other
+                        self.problems.append(problem_of(slide.path, error))
             except KeyboardInterrupt:
                 self.stopped = True
 
@@ -165,32 +160,58 @@ class Results:
             image_id: Its number in the COCO data set.
             outcome: What was found.
         """
-        for key, content in outcome.files.items():
-            file = f'{slide.name}{FORMATS[key].suffix}'
-            write_whole(self.out / FORMATS[key].folder / file, content)
-        self._done.append(str(slide.path))
-        count = outcome.values | {'image_id': image_id}
-        self.counts.append(self._row(COUNT_COLUMNS, slide, count))
+        count = self._row(COUNT_COLUMNS, slide, outcome.values | {'image_id': image_id})
+        files = dict(zip(self.formats, self._files_of(slide), strict=True))
+        count['labels'] = files.get('labels') or files.get('ome')
+        cells = [self._row(CELL_COLUMNS, slide, cell) for cell in outcome.cells]
+        try:
+            for key, file in files.items():
+                write_whole(self.out / file, outcome.files[key])
+            for name, rows in (('cells', cells), ('counts', [count])):
+                self._journal.add(name, self._header(name), [row.values() for row in rows])
+        except OSError:
+            self._earlier.remove(files.values())  # a label map without its row passes for one
+            raise
+        self._done.append(slide)
+        self.counts.append(count)
+        self.cells += cells
         size = {side: count[side] for side in ('width', 'height')}
         self._images.append({'id': image_id, 'file_name': slide.shown, **size})
         for cell, rle in zip(outcome.cells, outcome.rles, strict=True):
-            self.cells.append(self._row(CELL_COLUMNS, slide, cell))
             number, box = len(self._annotations) + 1, [cell[side] for side in BOX]
             item = coco.annotation(number, image_id, rle, cell['area'], box)
             self._annotations.append(item | {'score': round(cell['score'], 5)})
 
     def write(self, settings: Mapping[str, Any]) -> None:
         """Write the tables of what was added, and what it depends on to ``settings.json``."""
-        tables = {'counts': (COUNT_COLUMNS, self.counts), 'cells': (CELL_COLUMNS, self.cells)}
-        for name, (columns, rows) in tables.items():
-            header = ['image', *(column[0] for column in self._known(columns))]
-            text = csv_text(header, [row.values() for row in rows])
+        for name, rows in (('counts', self.counts), ('cells', self.cells)):
+            text = csv_text(self._header(name), [row.values() for row in rows])
             write_whole(self.out / f'{name}.csv', text)
         # In ASCII, since pycocotools opens it in the system's encoding.
         found = coco.data_set(self._images, self._annotations)
         write_whole(self.out / 'predictions.json', json.dumps(found) + '\n')
+        files = [file for slide in self._done for file in self._files_of(slide)]
+        if self.stopped:
+            files += sorted(self._earlier.files - set(files))  # for a later run to replace
+        elif removed := self._earlier.remove(self._earlier.files - set(files)):
+            self.notes.append(
+                f'{len(removed)} files of an earlier run, whose images are gone or could not be '
+                f'done now, were removed ({removed[0]}{" …" * (len(removed) > 1)})'
+            )
         depth = {'depth': self.depth.said} if self.depth.said else {}
-        write_json(self.out / SETTINGS, {**settings, **depth, 'images': self._done}, indent=1)
+        done = [shown(slide.path.as_posix()) for slide in self._done]
+        noted = {**settings, **depth, 'images': done, 'files': files}
+        write_json(self.out / SETTINGS, noted, indent=1)
+        self._journal.close()
+
+    def _files_of(self, slide: Slide) -> list[str]:
+        """The files of a picture below the folder of results, one a format."""
+        made = [FORMATS[key] for key in self.formats]
+        return [f'{each.folder}/{slide.name}{each.suffix}' for each in made]
+
+    def _header(self, name: str) -> list[str]:
+        columns = self._known(COUNT_COLUMNS if name == 'counts' else CELL_COLUMNS)
+        return ['image', *(column[0] for column in columns), *['labels'] * (name == 'counts')]
 
     def _known(self, columns: Sequence[tuple[str, str, int, int]]) -> list:
         return [column for column in columns if self.pixel_size or not column[-1]]
@@ -203,11 +224,3 @@ class Results:
             factor = self.pixel_size**power if power else 1
             row[name] = None if values[key] is None else round(values[key] * factor, decimals)
         return row
-
-
-def _images_done(out: Path) -> set[str]:
-    """The pictures whose results a folder holds already."""
-    try:
-        return set(json.loads((out / SETTINGS).read_bytes())['images'])
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()

@@ -56,7 +56,7 @@ def gather(findings: Findings, data: Path | None = None) -> Content:
     found['figures'] = tables.values_table(evaluation)
     every_epoch = findings.run.folder / 'every_epoch_on_test.csv'
     if every_epoch.is_file():
-        lines = every_epoch.read_text(encoding='utf-8').splitlines()
+        lines = every_epoch.read_text(encoding='utf-8-sig').splitlines()
         found['every_epoch'] = tables.every_epoch_table(lines)
     if choice := evaluation.get('threshold_choice'):
         drawings['threshold'] = figures.threshold_figure(choice, evaluation['score_thr'])

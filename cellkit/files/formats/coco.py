@@ -28,7 +28,10 @@ def data_set(
         annotations: Of :func:`annotation`.
         info: Holds nothing that changes from run to run.
     """
-    categories = [{'id': k, 'name': name} for k, name in enumerate(CLASSES, start=1)]
+    # Tools of others look for a supercategory: pycocotools' getCatIds(supNms=…).
+    categories = [
+        {'id': k, 'name': name, 'supercategory': name} for k, name in enumerate(CLASSES, start=1)
+    ]
     found = {'images': list(images), 'annotations': list(annotations), 'categories': categories}
     return {'info': dict(info or {}), **found}
 

@@ -1,6 +1,7 @@
 """How programs end, what they say to a person, and the environment that they run in."""
 
 import gc
+import io
 import os
 import subprocess
 import sys
@@ -97,3 +98,11 @@ def test_no_garbage_is_collected_during_imports() -> None:
     with pytest.raises(ImportError):
         fail()
     assert gc.isenabled()
+
+
+def test_a_name_that_is_no_text_can_be_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding='ascii')
+    monkeypatch.setattr(sys, 'stdout', stream)
+    assert run_program('x', lambda: print('\udce4ä')) == 0
+    stream.flush()
+    assert stream.buffer.getvalue() == b'\\udce4\\xe4\n'

@@ -54,7 +54,7 @@ def test_json_has_null_for_what_is_no_number(tmp_path: Path) -> None:
 
 
 def test_csv_quotes_what_needs_it() -> None:
-    assert csv_text(('a', 'b'), [('x, y', 1), ('"', 2.5)]) == 'a,b\n"x, y",1\n"""",2.5\n'
+    assert csv_text(('a', 'b'), [('x, y', 1), ('"', 2.5)]) == '\ufeffa,b\n"x, y",1\n"""",2.5\n'
 
 
 def test_text_goes_between_the_marks_and_the_rest_stays(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_the_best_checkpoint_and_threshold_are_chosen_on_validation(run, detecto
     out = capsys.readouterr().out
     assert 'the best of 2 by coco/segm_mAP on validation' in out
     assert (run / 'evaluation.md').read_text() in out
-    rows = list(csv.DictReader((run / 'evaluation.csv').open()))
+    rows = list(csv.DictReader((run / 'evaluation.csv').open(encoding='utf-8-sig')))
     assert {row['key']: float(row['value']) for row in rows}['pixel/dice'] == pytest.approx(1)
     assert result['validation']['instance/pq'] == pytest.approx(1)
     assert report([str(run)]) == 0  # reads what was written
@@ -140,7 +140,7 @@ def test_other_parts_and_every_epoch_on_test(run, detector, capsys):
     assert main([str(run), '--samples', '0', '--part', 'val', '--every-epoch-on-test']) == 0
     assert not (run / 'evaluation.json').exists()
     assert 'chosen on these very images' in read(run, '_val')['notes'][0]
-    rows = list(csv.DictReader((run / 'every_epoch_on_test.csv').open()))
+    rows = list(csv.DictReader((run / 'every_epoch_on_test.csv').open(encoding='utf-8-sig')))
     assert [row['checkpoint'] for row in rows] == ['iter_2', 'iter_10']
     assert float(rows[0]['coco/segm_mAP']) < float(rows[1]['coco/segm_mAP'])
     assert 'nothing may be chosen by this table' in capsys.readouterr().out

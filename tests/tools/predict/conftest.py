@@ -112,7 +112,7 @@ test_dataloader = dict(dataset=dict(type='CocoDataset', pipeline=test_pipeline))
 
     def table(self, path: str | Path) -> list[dict[str, str]]:
         """The rows of a CSV file."""
-        with Path(path).open(encoding='utf-8') as file:
+        with Path(path).open(encoding='utf-8-sig') as file:
             return list(csv.DictReader(file))
 
 

@@ -99,6 +99,7 @@ def test_settings_say_how_it_was_done(lab) -> None:
         'formats': ['overlay', 'labels'],
         'device': 'cpu',
         'images': [str(Path('in/a.png').absolute())],
+        'files': ['overlays/a.jpg', 'labels/a.png'],
     }
 
 

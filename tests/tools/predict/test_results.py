@@ -24,7 +24,7 @@ def written(lab, pixel_size: float | None = None) -> Results:
     lab.write('in/a.png')
     lab.write_empty('in/empty.bmp')
     lab.write('in/sub/é.TIF', (80, 60, 20, 30))
-    _, slides = find_slides(['in'])
+    slides = find_slides(['in']).slides
     results = Results(Path('out'), slides, pixel_size)
     for number, slide in enumerate(slides, start=1):
         picture = cv2.imread(str(slide.path))
@@ -77,7 +77,7 @@ def test_columns(lab, pixel_size: float | None) -> None:
     sizes = ['area_um2', 'equivalent_diameter_um'] if pixel_size else []
     assert list(lab.table('out/counts.csv')[0]) == [
         'image', 'cells', 'touching_border', 'mean_area_px', 'median_area_px', *areas,
-        'foreground_fraction', 'width', 'height', 'image_id',
+        'foreground_fraction', 'width', 'height', 'image_id', 'labels',
     ]  # fmt: skip
     assert list(lab.table('out/cells.csv')[0]) == [
         'image', 'cell', 'score', 'x', 'y', 'width', 'height', 'centroid_x', 'centroid_y',
@@ -90,8 +90,8 @@ def test_tables_without_a_row_have_their_columns(lab) -> None:
     lab.write_empty('in/a.png')
     results = Results(Path('out'), find_slides(['in'])[1])
     results.write(SETTINGS)
-    assert Path('out/counts.csv').read_text().startswith('image,cells,touching_border,')
-    assert Path('out/cells.csv').read_text().startswith('image,cell,score,')
+    assert Path('out/counts.csv').read_text().startswith('\ufeffimage,cells,touching_border,')
+    assert Path('out/cells.csv').read_text().startswith('\ufeffimage,cell,score,')
     found = json.loads(Path('out/predictions.json').read_text())
     assert found['images'] == found['annotations'] == []
 
@@ -127,7 +127,7 @@ def test_coco_data_set(lab) -> None:
     coco = COCO('out/predictions.json')
     assert [coco.imgs[k]['file_name'] for k in (1, 2, 3)] == ['a.png', 'empty.bmp', 'sub/é.TIF']
     assert {(image['width'], image['height']) for image in coco.imgs.values()} == {(160, 120)}
-    assert coco.cats == {1: {'id': 1, 'name': 'cell'}}
+    assert coco.getCatIds(supNms=['cell']) == [1]
     assert [len(coco.getAnnIds([k])) for k in (1, 2, 3)] == [3, 0, 1]
     assert coco.anns[1]['score'] == 0.92346
     labels = cv2.imread('out/labels/a.png', cv2.IMREAD_UNCHANGED)
@@ -142,7 +142,12 @@ def test_coco_data_set(lab) -> None:
 def test_settings(lab) -> None:
     written(lab)
     settings = json.loads(Path('out/settings.json').read_bytes())
-    images = settings.pop('images')
+    images, files = settings.pop('images'), settings.pop('files')
+    assert sorted(files) == sorted(
+        path.relative_to('out').as_posix()
+        for path in Path('out').rglob('*')
+        if path.parent != Path('out') and path.is_file()
+    )
     assert [Path(image).name for image in images] == ['a.png', 'empty.bmp', 'é.TIF']
     assert settings == SETTINGS | {'tile_height_width': [600, 800]}
 
@@ -157,6 +162,98 @@ def test_other_results_are_not_overwritten(lab) -> None:
     assert not str(caught.value).endswith('.')
     assert Path('out/counts.csv').read_bytes() == before
     Results(Path('out'), find_slides(['in', 'other'])[1])  # more of them is no loss
-    for damaged in ('{"images": ', '[]', '{}', '{"images": 3}'):
-        Path('out/settings.json').write_text(damaged)
-        Results(Path('out'), slides)
+
+
+def test_files_of_something_else_are_not_overwritten(lab) -> None:
+    lab.write('in/a.png')
+    slides = find_slides(['in']).slides
+    for name in (
+        'counts.csv', 'cells.csv', 'predictions.json', 'settings.json', 'labels/a.png',
+        'overlays/a.jpg',
+    ):  # fmt: skip
+        foreign = Path('mine') / name
+        foreign.parent.mkdir(parents=True, exist_ok=True)
+        foreign.write_text('{"images": 3}')
+        with pytest.raises(UserError, match=f'{name}: is there and not of an earlier run'):
+            Results(Path('mine'), slides)
+        assert foreign.read_text() == '{"images": 3}'
+        foreign.unlink()
+    Path('mine/labels/b.png').touch()  # in nobody's way
+    Results(Path('mine'), slides)
+
+
+def done(*names: str, broken: str = '', stopped: bool = False) -> Results:
+    """A run over pictures in ``in``, of which one may not be done."""
+    results = Results(Path('out'), find_slides([f'in/{name}' for name in names]).slides)
+    results.begin(SETTINGS)
+    for number, slide in enumerate(results.slides, start=1):
+        picture = cv2.imread(str(slide.path))
+        if slide.path.name == broken:
+            results.problems.append('broken')
+            continue
+        label_map = label_instances(picture[..., 0] < 200)[0].astype(np.int32)
+        found = Segmentation(label_map, np.full(label_map.max(), 0.9), 1.0, False)
+        results.add(slide, number, outcome_of('x', picture, found))
+    results.stopped = stopped
+    results.write(SETTINGS)
+    return results
+
+
+def written_files() -> list[str]:
+    return sorted(
+        path.relative_to('out').as_posix() for path in Path('out').rglob('*') if path.is_file()
+    )
+
+
+TABLES = ['cells.csv', 'counts.csv', 'predictions.json', 'settings.json']
+
+
+@pytest.mark.parametrize('gone', [True, False])
+def test_an_earlier_runs_label_maps_do_not_pass_for_fresh(lab, gone: bool) -> None:
+    for name in ('a.png', 'sub/b.png'):
+        lab.write(f'in/{name}')
+    done('a.png', 'sub/b.png')
+    Path('out/labels/notes.txt').write_text('mine')
+    if gone:
+        Path('in/sub/b.png').unlink()
+        results = done('a.png')
+    else:
+        results = done('a.png', 'sub/b.png', broken='b.png')
+    kept = ['labels/a.png', 'labels/notes.txt', 'overlays/a.jpg']
+    assert written_files() == sorted(kept + TABLES)
+    assert '2 files of an earlier run' in results.notes[-1]
+    assert not Path('out/labels/sub').exists()
+
+
+def test_stopped_an_earlier_runs_files_stay_until_the_next(lab) -> None:
+    for name in ('a.png', 'b.png'):
+        lab.write(f'in/{name}')
+    done('a.png', 'b.png')
+    done('a.png', 'b.png', broken='b.png', stopped=True)
+    assert Path('out/labels/b.png').is_file()
+    done('a.png', 'b.png', broken='b.png')
+    assert not Path('out/labels/b.png').exists()
+
+
+def test_a_killed_run_leaves_the_tables_of_what_was_done(lab) -> None:
+    for name in ('a.png', 'b.png'):
+        lab.write(f'in/{name}')
+    slides = find_slides(['in']).slides
+    results = Results(Path('out'), slides, pixel_size=0.5)
+    results.begin(SETTINGS)
+    label_map = label_instances(cv2.imread('in/a.png')[..., 0] < 200)[0].astype(np.int32)
+    found = Segmentation(label_map, np.full(3, 0.9), 1.0, False)
+    results.add(slides[0], 1, outcome_of('a', cv2.imread('in/a.png'), found))
+    for name, rows in (('counts', results.counts), ('cells', results.cells)):
+        table = lab.table(f'out/{name}.unfinished.csv')
+        assert table == [{key: str(value) for key, value in row.items()} for row in rows]
+    assert json.loads(Path('out/settings.json').read_bytes())['unfinished']
+    assert len(find_slides(['.']).slides) == 2
+    other = lab.write('other/c.png')
+    with pytest.raises(UserError, match='holds the results of 2 other images'):
+        Results(Path('out'), find_slides([str(other)]).slides)
+    done('a.png', 'b.png')
+    assert written_files() == sorted(
+        [*TABLES, 'labels/a.png', 'labels/b.png', 'overlays/a.jpg', 'overlays/b.jpg']
+    )
+    assert 'unfinished' not in json.loads(Path('out/settings.json').read_bytes())

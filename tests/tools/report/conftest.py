@@ -169,7 +169,7 @@ def read_rows() -> Callable[[Path], list[dict[str, str]]]:
     """Reads a CSV file."""
 
     def read(file: Path) -> list[dict[str, str]]:
-        with file.open(newline='') as lines:
+        with file.open(newline='', encoding='utf-8-sig') as lines:
             return list(csv.DictReader(lines))
 
     return read

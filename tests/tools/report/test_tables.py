@@ -88,4 +88,4 @@ def test_durations() -> None:
 def test_a_bar_in_a_cell_does_not_part_it() -> None:
     table = Table(('a', 'b'), [('x|y', '1,5')])
     assert table.markdown() == '| a | b |\n| --- | --- |\n| x\\|y | 1,5 |\n'
-    assert table.csv() == 'a,b\nx|y,"1,5"\n'
+    assert table.csv() == '\ufeffa,b\nx|y,"1,5"\n'

@@ -121,3 +121,43 @@ def test_missing_reference_is_one_sentence(
     assert 'data_prep.stain_reference' in error
     assert len(error.strip().splitlines()) == 1
     assert not (tmp_path / 'c').exists()
+
+
+def test_a_changed_image_is_normalised_anew(data_root: Path, tmp_path: Path) -> None:
+    """With a reference of one's own nothing else tells that the images are others now."""
+    root = shutil.copytree(data_root, tmp_path / 'bccd')
+    reference = tmp_path / 'own.json'
+    shutil.copy(root / STAIN_REFERENCE, reference)
+    out = tmp_path / 'cache'
+
+    def run() -> dict[str, bytes]:
+        module.cache_stain(root, out, 'reinhard', reference, workers=1)
+        return {name: (out / 'images' / name).read_bytes() for name in names(out)}
+
+    before = run()
+    changed, lost, *_ = [name for name in names(root) if name.startswith('train/')]
+    path = root / 'images' / changed
+    cv2.imwrite(str(path), cv2.imread(str(path))[::-1])
+    new = {old: str(Path(old).with_suffix('.png')) for old in (changed, lost)}
+    (out / 'images' / new[lost]).write_bytes(b'half')
+    after = run()
+    assert after[new[changed]] != before[new[changed]]
+    expected = StainNormalizer('reinhard', state=load_state(reference, 'reinhard')).transform(
+        cv2.imread(str(path)), 'bgr'
+    )
+    written = cv2.imdecode(np.frombuffer(after[new[changed]], np.uint8), cv2.IMREAD_COLOR)
+    assert np.array_equal(written, expected.image)
+    assert {name for name in after if after[name] != before[name]} == {new[changed]}
+
+
+def test_an_image_that_the_set_has_no_more_goes(data_root: Path, tmp_path: Path) -> None:
+    root, out = shutil.copytree(data_root, tmp_path / 'bccd'), tmp_path / 'cache'
+    module.cache_stain(root, out, 'reinhard', workers=1)
+    file = root / 'annotations' / 'val.json'
+    content = json.loads(file.read_text())
+    gone = content['images'].pop()['file_name']
+    file.write_text(json.dumps(content))
+    notes = module.cache_stain(root, out, 'reinhard', workers=1)
+    new = str(Path(gone).with_suffix('.png'))
+    assert new not in notes
+    assert not (out / 'images' / new).exists()
