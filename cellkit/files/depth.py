@@ -49,6 +49,8 @@ def find_whites(files: Iterable[Path]) -> Depth:
 
 def _greatest(file: Path) -> tuple[float, bool] | None:
     """Greatest value, and whether it is a float, of a picture whose tags don't tell its white."""
+    if not file.is_file():  # a named pipe would wait for ever
+        return None
     try:
         with file.open('rb') as stream:
             start = stream.read(4096)

@@ -177,7 +177,7 @@ def _light_of(pixels: np.ndarray, stored: Stored, white: float, file: str) -> li
         light = light[stored.alpha > 0]
     bright = float(np.percentile(light, 99)) / 255
     said = f'when read as {named(white)}: 99 % of its pixels lie below {bright * white:.3g}'
-    remedy = 'keep pictures of another camera in a folder of their own'
+    remedy = 'keep pictures of another camera apart'
     if bright < BLACK:
         raise BadFile(file, f'is nearly black {said}', f'{remedy}, or save it as 8-bit PNG')
     return [f'is dark {said}; {remedy}'] if bright < DIM else []

@@ -1,5 +1,6 @@
 """One rule for all pictures of a folder, from their greatest value."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -102,5 +103,11 @@ def test_what_can_not_be_read_is_left_to_the_reader(tmp_path: Path) -> None:
     files[1].write_bytes(files[1].read_bytes()[:300])
     (tmp_path / 'text.tif').write_text('no picture')
     (tmp_path / 'folder.tif').mkdir()
-    files += [tmp_path / 'text.tif', tmp_path / 'folder.tif', tmp_path / 'gone.tif']
+    os.mkfifo(tmp_path / 'pipe.tif')
+    files += [
+        tmp_path / 'pipe.tif',
+        tmp_path / 'text.tif',
+        tmp_path / 'folder.tif',
+        tmp_path / 'gone.tif',
+    ]
     assert find_whites(files).said[0].startswith('1 picture of more than 8 bits')
