@@ -147,7 +147,7 @@ def convert_pair(
         merged=merged,
         suspects=suspects,
         thumbnail=thumbnail(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)),
-        foreground=thumbnail((labels > 0).view(np.uint8) * np.uint8(255)),
+        foreground=thumbnail(cv2.compare(labels, 0, cv2.CMP_GT)),
         border_share=_border_share(labels),
         form=mask.form,
         remark=mask.remark,

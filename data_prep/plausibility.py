@@ -45,8 +45,8 @@ SHEET = 0.5
 """Greatest share of a picture that one cell may fill; on the real masks it is 0.02."""
 
 HOLLOW = 0.35
-"""Least median share of its box that a cell fills; a disc fills 0.79. On the real masks it is 0.69 or
-more, on their outlines, 3 to 7 pixels wide, at most 0.21."""
+"""Least median share of its box that a cell fills; a disc fills 0.79. On the real masks it is at
+least 0.69, on their outlines, 3 to 7 pixels wide, at most 0.21."""
 
 _TURNS = {  # of a picture: what undoes it on the mask, and whether width and height stay
     'upside down': (lambda m: m[::-1], True),
