@@ -184,7 +184,7 @@ def described(pair: Pair, picture: Picture, labels: np.ndarray, **more: Any) -> 
         areas=areas,
         boxes=boxes,
         thumbnail=thumbnail(cv2.cvtColor(picture.pixels, cv2.COLOR_BGR2GRAY)),
-        foreground=thumbnail((labels > 0).view(np.uint8) * np.uint8(255)),
+        foreground=thumbnail(cv2.compare(labels, 0, cv2.CMP_GT)),
         border_share=_border_share(labels),
         white=picture.white,
         remarks=picture.remarks,

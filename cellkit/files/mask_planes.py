@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import tifffile
 from PIL import Image
 
 from cellkit.errors import BadFile
@@ -20,11 +19,7 @@ from cellkit.files.pictures import check_file, decode
 _TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 _PNG_START = b'\x89PNG\r\n\x1a\n'
 _PNG_PALETTE = 3  # colour type, byte 25 of the file
-_FAX = (
-    tifffile.COMPRESSION.CCITTRLE,
-    tifffile.COMPRESSION.CCITT_T4,
-    tifffile.COMPRESSION.CCITT_T6,
-)
+_FAX = (2, 3, 4)  # TIFF compressions that libtiff alone can decode
 
 
 @dataclass(frozen=True)
@@ -100,6 +95,8 @@ def _pillow(picture: Image.Image, turn: int) -> Planes:
 
 def _tiff(content: bytes, file: str) -> Planes:
     """All pages in full size; previews beside them are left out."""
+    import tifffile  # slow to import
+
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as tiff:
             pages = [page.aspage() for page in tiff.pages]

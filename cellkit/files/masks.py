@@ -186,7 +186,10 @@ class _Reader:
         if len(found) == 2 and self.kind in ('auto', 'binary'):
             low, high = (f'{v:g}' for v in found)
             plain = not grey or (found[0] == 0 and found[1] in (255, 65535))
-            return Mask(values == found[1], form or ('' if plain else f'masks of {low} and {high}'))
+            return Mask(
+                ranks.astype(bool, copy=False),
+                form or ('' if plain else f'masks of {low} and {high}'),
+            )
         ranks = ranks.astype(np.int32)
         regions = value_regions(ranks)
         solid = regions.solid >= SOLID_SHARE * regions.values or self.kind != 'auto'
@@ -279,7 +282,7 @@ def _ranks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found, ranks = np.unique(values, return_inverse=True)
         return found, ranks.reshape(values.shape)
     if len(found) < 3:
-        return found, values == found[-1]
+        return found, values == int(found[-1])  # not NumPy's own integer, which is 64 bit
     lookup = np.zeros(int(found[-1]) + 1, np.int32)
     lookup[found] = np.arange(len(found))
     return found, lookup[values]

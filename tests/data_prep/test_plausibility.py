@@ -123,3 +123,11 @@ def test_one_cell_over_most_of_the_picture(convert) -> None:
     assert impossible  # it holds the border too
     ((_, _, impossible),) = words([dataclasses.replace(item, border_share=0.0)])
     assert not impossible
+
+
+def test_outlines_are_no_cells(convert) -> None:
+    image, mask = draw(0)
+    outlines = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    ((_, what, impossible),) = words([convert(0, image, outlines)])
+    assert what.startswith('has outlines, not cells: half of them fill less than ')
+    assert impossible
