@@ -14,7 +14,6 @@ import numpy as np
 
 from cellkit.metrics.calibration import BINS, calibrate, fit_temperature, reliability
 from cellkit.metrics.count_interval import (
-    LEAST_IMAGES,
     CountModel,
     Evidence,
     count_interval,
@@ -26,8 +25,8 @@ from cellkit.overlaps import iou_matrix, optimal_matching
 
 LEAST_SCORE = 0.2
 """What lies below is a cell too rarely to be worth a mask: a candidate needs this score."""
-LEAST_CELLS = 50
-"""With fewer candidates on validation no temperature is fitted."""
+LEAST_IMAGES, LEAST_CELLS = 5, 50
+"""With fewer validation images, or fewer candidates on them, nothing is fitted."""
 IOU = 0.5
 
 
@@ -36,13 +35,13 @@ class Calibration(NamedTuple):
 
     Attributes:
         temperature: Of the scores, see :mod:`cellkit.metrics.calibration`.
-        counts: For intervals of counts; None where there were too few images.
+        counts: For intervals of counts.
         images: Number of validation images.
         candidates: Number of their candidates.
     """
 
     temperature: float
-    counts: CountModel | None
+    counts: CountModel
     images: int
     candidates: int
 
@@ -52,24 +51,20 @@ class Calibration(NamedTuple):
 
     def evidence(self, scores: np.ndarray) -> Evidence:
         """What an image's visible cells say of their number; those below the least score don't."""
-        return evidence_of(self.probabilities(scores[scores >= LEAST_SCORE]))
+        return evidence_of_scores(scores, self.temperature)
 
-    def interval(self, evidence: Sequence[Evidence]) -> tuple[int, int] | None:
-        """95 % interval for the number of cells in all these images; None where none is known."""
-        return self.counts and count_interval(self.counts, evidence)
+    def interval(self, evidence: Sequence[Evidence]) -> tuple[int, int]:
+        """95 % interval for the number of cells in all these images together."""
+        return count_interval(self.counts, evidence)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return self._asdict() | {'counts': self.counts and self.counts._asdict()}
+        return self._asdict() | {'counts': self.counts._asdict()}
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Calibration:
-        """What :meth:`as_dict` gave.
-
-        Raises:
-            TypeError: Something else.
-        """
-        return cls(**{**found, 'counts': found['counts'] and CountModel(**found['counts'])})
+        """What :meth:`as_dict` gave."""
+        return cls(**{**found, 'counts': CountModel(**found['counts'])})
 
 
 class Image(NamedTuple):
@@ -88,17 +83,22 @@ def image_of(record: ImageRecord) -> Image:
 
 
 def fit_calibration(images: Sequence[Image]) -> Calibration | None:
-    """Fit to validation images; None with fewer than :data:`LEAST_CELLS` candidates."""
+    """Fit to validation images; None where they are too few."""
     scores = _joined([image.scores for image in images])
     hits = _joined([image.hits for image in images])
     chosen = scores >= LEAST_SCORE
     number = int(np.count_nonzero(chosen))
-    if number < LEAST_CELLS:
+    if len(images) < LEAST_IMAGES or number < LEAST_CELLS:
         return None
-    found = Calibration(fit_temperature(scores[chosen], hits[chosen]), None, len(images), number)
-    evidence = [found.evidence(image.scores) for image in images]
+    temperature = fit_temperature(scores[chosen], hits[chosen])
+    evidence = [evidence_of_scores(image.scores, temperature) for image in images]
     counts = fit_count_model(evidence, [image.true for image in images])
-    return found._replace(counts=counts)
+    return Calibration(temperature, counts, len(images), number)
+
+
+def evidence_of_scores(scores: np.ndarray, temperature: float) -> Evidence:
+    """What an image's visible cells say of their number; those below the least score don't."""
+    return evidence_of(calibrate(scores[scores >= LEAST_SCORE], temperature))
 
 
 def check_calibration(
@@ -116,7 +116,7 @@ def check_calibration(
         ``cells`` that were judged; ``ece_score``, ``ece`` of score and of probability; ``mean``
         probability and ``share`` that are true; ``bins``, the reliability of both; ``intervals``:
         low and high end by image, ``covered``, how many hold the true number, ``width``, their
-        mean width, all None where there are no intervals.
+        mean width.
     """
     pairs = list(zip(calibrations, images, strict=True))
     kept = [image.scores >= threshold for image in images]
@@ -124,8 +124,8 @@ def check_calibration(
     hits = _joined([image.hits[k] for image, k in zip(images, kept, strict=True)])
     sure = _joined([c.probabilities(i.scores[k]) for (c, i), k in zip(pairs, kept, strict=True)])
     of_score, of_probability = reliability(scores, hits, bins), reliability(sure, hits, bins)
-    ends = [found for c, i in pairs if (found := c.interval([c.evidence(i.scores)]))]
-    known = len(ends) == len(images) > 0
+    ends = [c.interval([c.evidence(image.scores)]) for c, image in pairs]
+    covers = [low <= i.true <= high for (low, high), i in zip(ends, images, strict=True)]
     return {
         'cells': len(scores),
         'mean': float(sure.mean()) if len(sure) else np.nan,
@@ -136,14 +136,10 @@ def check_calibration(
             name: {key: column.tolist() for key, column in found._asdict().items()}
             for name, found in (('score', of_score), ('probability', of_probability))
         },
-        'intervals': ends if known else None,
-        'covered': _covered(ends, images) if known else None,
-        'width': float(np.mean([high - low for low, high in ends])) if known else None,
+        'intervals': ends,
+        'covered': sum(covers),
+        'width': float(np.mean([high - low for low, high in ends])) if ends else np.nan,
     }
-
-
-def _covered(ends: Sequence[tuple[int, int]], images: Sequence[Image]) -> int:
-    return sum(low <= image.true <= high for (low, high), image in zip(ends, images, strict=True))
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -153,9 +149,7 @@ def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
 def left_out(images: Sequence[Image]) -> list[Calibration] | None:
     """For each image the calibration fitted on all others.
 
-    None with too few images, or where one of the calibrations can't be fitted.
+    None where one of them can't be fitted.
     """
-    if len(images) <= LEAST_IMAGES:
-        return None
     found = [fit_calibration([*images[:k], *images[k + 1 :]]) for k in range(len(images))]
     return None if None in found else found

@@ -26,8 +26,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-LEAST_IMAGES = 5
-"""With fewer validation images no interval is given."""
 LEVEL = 0.95
 
 
@@ -65,19 +63,14 @@ class CountModel(NamedTuple):
     images: int
 
 
-def fit_count_model(evidence: Sequence[Evidence], true: Sequence[int]) -> CountModel | None:
+def fit_count_model(evidence: Sequence[Evidence], true: Sequence[int]) -> CountModel:
     """Fit to N validation images.
 
     Args:
-        evidence: Of each image.
+        evidence: Of each image, two at least; one of them must have a detection.
         true: Its number of cells.
-
-    Returns:
-        None with fewer than :data:`LEAST_IMAGES` images, or without a detection.
     """
     number, total = len(true), sum(item.mean for item in evidence)
-    if number < LEAST_IMAGES or total <= 0:
-        return None
     factor = sum(true) / total
     square = sum((t - factor * e.mean) ** 2 for t, e in zip(true, evidence, strict=True))
     square *= number / (number - 1)

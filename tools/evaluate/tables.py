@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from cellkit.files.writing import csv_text, write_json, write_whole
 from cellkit.metrics.records import VALUES
+from tools.evaluate.certainty import certainty_lines
 from tools.runs.run import evaluation_stem
 
 EPOCH_VALUES = [
@@ -74,6 +75,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         low, high = result['intervals'].get(key, (math.nan, math.nan))
         between = f'{_number(low)} to {_number(high)}' if math.isfinite(low) else ''
         lines.append(f'| {name} | {_number(value)} | {between} | {rule} |')
+    if sure := result.get('calibration'):
+        lines += ['', *certainty_lines(sure, result['part'])]
     if result['notes']:
         lines += ['', *(f'- Note: {note}.' for note in result['notes'])]
     return '\n'.join(lines) + '\n'

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 
 from cellkit.errors import BadFile
+from cellkit.metrics.calibrated import Calibration
+from cellkit.metrics.count_interval import Evidence
 from cellkit.rle import encode_label_map
 from cellkit.shapes import shape_values
 from tools.predict.detector import Segmentation
@@ -26,6 +28,7 @@ class Outcome(NamedTuple):
         values: Of the picture, by the keys of ``COUNT_COLUMNS``.
         cells: Values of each cell, by the keys of ``CELL_COLUMNS``.
         rles: COCO RLE dict of each cell.
+        evidence: What the scores say of the number of cells; None without a calibration.
     """
 
     overlay: bytes
@@ -33,15 +36,19 @@ class Outcome(NamedTuple):
     values: dict[str, Any]
     cells: list[dict[str, Any]]
     rles: list[dict[str, Any]]
+    evidence: Evidence | None = None
 
 
-def outcome_of(name: str, picture: np.ndarray, found: Segmentation) -> Outcome:
+def outcome_of(
+    name: str, picture: np.ndarray, found: Segmentation, calibration: Calibration | None = None
+) -> Outcome:
     """Measure and draw a picture's cells.
 
     Args:
         name: Of the picture, for messages.
         picture: (H, W, 3) uint8 BGR.
         found: Its cells.
+        calibration: Says how sure a score is.
 
     Raises:
         BadFile: There are too many cells for a label map of 16 bits.
@@ -65,7 +72,12 @@ def outcome_of(name: str, picture: np.ndarray, found: Segmentation) -> Outcome:
         'width': label_map.shape[1],
         'height': label_map.shape[0],
     }
-    columns = {key: column.tolist() for key, column in {**values, 'score': scores}.items()}
+    evidence = calibration and calibration.evidence(np.append(scores, found.doubtful))
+    ends = evidence and calibration.interval([evidence])
+    count['cells_low'], count['cells_high'] = ends or (None, None)
+    sure = calibration.probabilities(scores) if calibration else np.full(len(scores), None)
+    columns = {**values, 'score': scores, 'probability': sure}
+    columns = {key: column.tolist() for key, column in columns.items()}
     cells = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     rles = encode_label_map(label_map, len(scores))
-    return Outcome(jpeg.tobytes(), png.tobytes(), count, cells, rles)
+    return Outcome(jpeg.tobytes(), png.tobytes(), count, cells, rles, evidence)

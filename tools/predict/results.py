@@ -17,6 +17,8 @@ from tqdm.auto import tqdm
 from cellkit.errors import BadFile, UserError
 from cellkit.files.pictures import read_slide
 from cellkit.files.writing import csv_text, write_json, write_whole
+from cellkit.metrics.calibrated import Calibration
+from cellkit.metrics.count_interval import Evidence
 from tools.predict.detector import Detector
 from tools.predict.outcome import Outcome, outcome_of
 from tools.predict.slides import Slide
@@ -31,6 +33,8 @@ BOX = ('x', 'y', 'width', 'height')
 # isn't known, a column with a power is left out.
 COUNT_COLUMNS = (
     ('cells', 'cells', 0, 0),
+    ('cells_low', 'cells_low', 0, 0),
+    ('cells_high', 'cells_high', 0, 0),
     ('touching_border', 'touching_border', 0, 0),
     ('mean_area_px', 'mean_area', 1, 0),
     ('median_area_px', 'median_area', 1, 0),
@@ -44,6 +48,7 @@ COUNT_COLUMNS = (
 CELL_COLUMNS = (
     ('cell', 'label', 0, 0),
     ('score', 'score', 4, 0),
+    ('probability', 'probability', 4, 0),
     *((side, side, 0, 0) for side in BOX),
     ('centroid_x', 'centroid_x', 2, 0),
     ('centroid_y', 'centroid_y', 2, 0),
@@ -64,6 +69,7 @@ class Results:
         out: The folder; made if it isn't there.
         slides: All pictures that are to be done.
         pixel_size: Micrometres a pixel, or None.
+        calibration: Says how sure a score is, or None.
 
     Attributes:
         counts: Rows of ``counts.csv``, a dict for each picture that was done.
@@ -76,7 +82,13 @@ class Results:
         UserError: The folder holds the results of other pictures.
     """
 
-    def __init__(self, out: Path, slides: Sequence[Slide], pixel_size: float | None = None) -> None:
+    def __init__(
+        self,
+        out: Path,
+        slides: Sequence[Slide],
+        pixel_size: float | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
         others = sorted(_images_done(out) - {str(slide.path) for slide in slides})
         if others:
             raise UserError(
@@ -90,6 +102,8 @@ class Results:
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.stopped = False
+        self.calibration = calibration
+        self._evidence: list[Evidence] = []
         self._done: list[str] = []
         self._coco: list[dict[str, Any]] = []
 
@@ -108,7 +122,7 @@ class Results:
             large = picture.shape[0] * picture.shape[1] > LARGE
             with one_at_a_time if large else nullcontext():
                 found = detector(picture, network.map, partial(bar, unit='tile', leave=False))
-                outcome = outcome_of(str(slide.path), picture, found)
+                outcome = outcome_of(str(slide.path), picture, found, self.calibration)
             notes = [f'{slide.path} {remark}'] if remark else []
             if found.full:
                 notes.append(
@@ -152,6 +166,8 @@ class Results:
         write_whole(self.out / 'overlays' / f'{slide.name}.jpg', outcome.overlay)
         write_whole(self.out / 'labels' / f'{slide.name}.png', outcome.labels)
         self._done.append(str(slide.path))
+        if outcome.evidence:
+            self._evidence.append(outcome.evidence)
         count = outcome.values | {'image_id': image_id}
         self.counts.append(self._row(COUNT_COLUMNS, slide, count))
         for cell, rle in zip(outcome.cells, outcome.rles, strict=True):
@@ -161,6 +177,11 @@ class Results:
                 image_id=image_id, file_name=slide.shown, category_id=1, id=number, bbox=box
             )
             self._coco.append(item | dict(score=round(cell['score'], 5), segmentation=rle))
+
+    @property
+    def interval(self) -> tuple[int, int] | None:
+        """95 % interval for the number of cells in all pictures that were done, if one is known."""
+        return self.calibration and self.calibration.interval(self._evidence)
 
     def write(self, settings: Mapping[str, Any]) -> None:
         """Write the tables of what was added, and what it depends on to ``settings.json``."""

@@ -3,7 +3,6 @@ import pytest
 from scipy import stats
 
 from cellkit.metrics.count_interval import (
-    LEAST_IMAGES,
     CountModel,
     Evidence,
     count_interval,
@@ -41,12 +40,6 @@ def test_the_fit_by_hand():
 
 def test_dispersion_is_never_less_than_that_of_independent_cells():
     assert fit_count_model([Evidence(50, 4)] * 6, [50] * 6).dispersion == 1
-
-
-def test_no_interval_is_made_up():
-    few = LEAST_IMAGES - 1
-    assert fit_count_model([Evidence(50, 4)] * few, [50] * few) is None
-    assert fit_count_model([Evidence(0, 0)] * 8, [3] * 8) is None
 
 
 def test_no_detection_no_cells():
