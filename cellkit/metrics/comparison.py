@@ -21,13 +21,15 @@ class Comparison(NamedTuple):
     Attributes:
         first: Of the one.
         second: Of the other.
-        low: Low end of the 95 % interval of first less second, of biases by their size.
+        difference: First less second; of biases, of their sizes.
+        low: Low end of its 95 % interval.
         high: High end.
         better: Share of the bootstrap samples in which the first is better; equal ones count half.
     """
 
     first: float
     second: float
+    difference: float
     low: float
     high: float
     better: float
@@ -63,14 +65,16 @@ def compare(
     if ids[0] != ids[1]:
         raise ValueError('records of other images, or in another order')
     one, other = (values_by_weights(*way) for way in (first, second))
+    sizes, other_sizes = _by_size(one), _by_size(other)
     weights = progress(resampled_weights(len(ids[0]), samples, seed))
-    found = paired_differences(_by_size(one), _by_size(other), weights)
+    found = paired_differences(sizes, other_sizes, weights)
     once = np.ones(len(ids[0]))
-    values, others = one(once), other(once)
+    values, others, less, more = (ask(once) for ask in (one, other, sizes, other_sizes))
     result = {}
     for name, (low, high, greater) in found.items():
         better = 1 - greater if name in SMALLER_IS_BETTER else greater
-        result[name] = Comparison(values[name], others[name], low, high, better)
+        difference = less[name] - more[name]
+        result[name] = Comparison(values[name], others[name], difference, low, high, better)
     return result
 
 

@@ -24,7 +24,7 @@ from cellkit.metrics.records import (
     values,
 )
 from tools.evaluate.certainty import certainty, interval_columns
-from tools.evaluate.tables import Written, write_evaluation, write_every_epoch
+from tools.evaluate.tables import say, write_evaluation, write_every_epoch
 from tools.runs.model import pick_device
 from tools.runs.overrides import Overrides, apply_overrides
 from tools.runs.predictions import PartPredictions, annotations_of, part_dataset, predict_part
@@ -187,7 +187,7 @@ class Session:
             'notes': notes(records, threshold, part, choice, limit)
             + self._changed_training_data(chosen),
         }
-        _say(write_evaluation(self.out, result), result['notes'])
+        say(write_evaluation(self.out, result), result['notes'])
         return result
 
     def every_epoch_on_test(self, threshold: float) -> None:
@@ -196,7 +196,7 @@ class Session:
         rows = [{'checkpoint': name} | values(found, threshold) for name, found in records.items()]
         if not rows:
             raise UserError(f'{self.run.folder}: holds no epoch_*.pth or iter_*.pth to go through')
-        _say(write_every_epoch(self.out, rows, threshold))
+        say(write_every_epoch(self.out, rows, threshold))
 
     def _changed_training_data(self, chosen: Chosen) -> list[str]:
         """A sentence if the training part is not the one that the model was trained on."""
@@ -281,10 +281,3 @@ def notes(
     if limit is not None and limit < 300:
         found.append(f'the model gives at most {limit} detections an image')
     return found
-
-
-def _say(written: Written, remarks: Sequence[str] = ()) -> None:
-    print(written.table)
-    for remark in remarks:
-        print(f'note: {remark}.')
-    print(f'written: {", ".join(str(file) for file in written.files)}')

@@ -44,6 +44,7 @@ def test_what_is_the_same_on_every_image_is_no_better():
     found = compare((records(8, 0, 0.3), 0.5), (records(8, 0, 0.3), 0.5), 50)
     for comparison in found.values():
         assert comparison.first == comparison.second
+        assert comparison.difference == 0
         assert (comparison.low, comparison.high) == (0, 0)
         assert comparison.better == 0.5
         assert not comparison.differ
@@ -64,6 +65,7 @@ def test_a_bias_upwards_is_no_better_than_one_downwards():
     few, many = (records(12, 3, 1 / 3), 0.5), (records(12, 3, 0.0, added=2), 0.5)
     found = compare(few, many, 100)['count/relative_bias']
     assert found.first < 0 < found.second
+    assert found.difference == pytest.approx(abs(found.first) - found.second)
     assert found.low < 0.1
     assert found.high > -0.1
 
