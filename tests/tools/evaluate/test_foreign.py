@@ -117,8 +117,8 @@ def test_two_folders_are_compared_on_the_same_images(data, tmp_path, capsys):
         '| count error, cells an image | 0.0000 | 5.0000 | -5.0000 (-5.0000 to -5.0000) | good'
         in (told)
     )
-    path = 'work_dirs/scored/good_against_bad/comparison.csv'
-    rows = {row['key']: row for row in csv.DictReader(Path(path).open())}
+    text = Path('work_dirs/scored/good_against_bad/comparison.csv').read_text()
+    rows = {row['key']: row for row in csv.DictReader(text.splitlines())}
     assert rows['count/mae']['bad'] == '5.0'
 
 
