@@ -84,7 +84,8 @@ class Detector:
         rcnn = config.model.get('test_cfg', {}).get('rcnn', {})
         self.limit = rcnn.get('max_per_img')
         if 'score_thr' in rcnn:
-            # Suppression goes down the scores, so nothing changes above; masks below cost time.
+            # Suppression goes down the scores, so nothing changes above, but for which of two equal
+            # scores stays; masks below cost time.
             rcnn.score_thr = max(self.least_score - 1e-4, 0.0)
         self.model = build_model(config, checkpoint.weights, device)
 
