@@ -58,13 +58,13 @@ class GroundTruth:
 
 def _true_image(image: dict, annotations: list[dict]) -> TrueImage:
     size = image['height'], image['width']
-    rles = [_rle(annotation['segmentation'], size) for annotation in annotations]
+    rles = [rle_of(annotation['segmentation'], size) for annotation in annotations]
     boxes = np.array([annotation['bbox'] for annotation in annotations], float).reshape(-1, 4)
     areas = np.array([annotation['area'] for annotation in annotations], float)
     return TrueImage(image.get('file_name', ''), size, rles, boxes, areas, image.get('white'))
 
 
-def _rle(segmentation: dict | list, size: tuple[int, int]) -> dict:
+def rle_of(segmentation: dict | list, size: tuple[int, int]) -> dict:
     """Any COCO segmentation as RLE."""
     if isinstance(segmentation, list):
         return coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))

@@ -251,9 +251,15 @@ def intervals(
     Returns:
         Low and high end by the keys of :func:`values`.
     """
-    counts = [record.counts(threshold) for record in records]
     weights = progress(resampled_weights(len(records), samples, seed))
-    return confidence_intervals(partial(_values, counts), weights, level)
+    return confidence_intervals(values_by_weights(records, threshold), weights, level)
+
+
+def values_by_weights(
+    records: Sequence[ImageRecord], threshold: float
+) -> Callable[[np.ndarray], dict[str, float]]:
+    """:func:`values` as a function of the weights, for many bootstrap samples."""
+    return partial(_values, [record.counts(threshold) for record in records])
 
 
 def _values(counts: Sequence[ImageCounts], weights: np.ndarray | None = None) -> dict[str, float]:

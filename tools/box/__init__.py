@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -72,6 +73,7 @@ def make_box(
         'licence': 'Apache-2.0',
         'date': datetime.date.today().isoformat(),
         'score_threshold': f'{figures["score_thr"]:g}',
+        'calibration': json.dumps(figures['calibration']['fitted']),
     }
     return pack(checkpoint, about, out)
 

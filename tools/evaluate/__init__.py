@@ -67,3 +67,80 @@ def evaluate(
     if every_epoch_on_test:
         session.every_epoch_on_test(result['score_thr'])
     return result
+
+
+def score(
+    predictions: Path | str,
+    part: Part = 'test',
+    *,
+    data: Path | str | None = None,
+    out: Path | str | None = None,
+    score_thr: float | None = None,
+    allow_missing: bool = False,
+    samples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Score the predictions of any program with the same figures; docs/compare.md.
+
+    Args:
+        predictions: Folder of label images or COCO JSON, or one COCO JSON file.
+        part: Whose images they are of.
+        data: Prepared data folder; DATA_ROOT's or ``data/bccd`` when None.
+        out: Folder of the results; ``work_dirs/scored/NAME`` when None.
+        score_thr: Score from which a cell counts; all do when None.
+        allow_missing: Take images without predictions as images without cells.
+        samples: Bootstrap samples of the intervals; 0: none.
+        seed: Of the bootstrap.
+
+    Returns:
+        What stands in ``evaluation.json`` too.
+
+    Raises:
+        UserError: The predictions or the data can't be used.
+        OSError: The results can't be written.
+    """
+    from tools.evaluate.foreign import score_folder  # late, as above
+
+    path = Path(predictions)
+    return score_folder(path, part, data, out, score_thr, allow_missing, samples, seed)
+
+
+def compare(
+    one: Path | str,
+    other: Path | str,
+    part: Part = 'test',
+    *,
+    data: Path | str | None = None,
+    out: Path | str | None = None,
+    score_thr: float | None = None,
+    allow_missing: bool = False,
+    samples: int = 1000,
+    seed: int = 0,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Compare two on the same images with a paired bootstrap; docs/compare.md.
+
+    Args:
+        one: A run folder, ``box``, or predictions as in :func:`score`.
+        other: Likewise.
+        part: Whose images they are of.
+        data: Prepared data folder; DATA_ROOT's or ``data/bccd`` when None.
+        out: Folder of the results; ``work_dirs/scored/ONE_against_OTHER`` when None.
+        score_thr: Score from which a cell counts, of both; when None a run's own, and all cells
+            of a folder.
+        allow_missing: As in :func:`score`.
+        samples: Bootstrap samples, at least one.
+        seed: Of the bootstrap.
+        device: For a run, ``"cpu"``, ``"cuda"`` …; the GPU if there is one when None.
+
+    Returns:
+        What stands in ``comparison.json`` too.
+
+    Raises:
+        UserError: One of them or the data can't be used.
+        OSError: The results can't be written.
+    """
+    from tools.evaluate.foreign import compare_two  # late, as above
+
+    both = Path(one), Path(other)
+    return compare_two(*both, part, data, out, score_thr, allow_missing, samples, seed, device)

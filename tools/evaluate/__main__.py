@@ -3,8 +3,10 @@
     python -m tools.evaluate                                  # the newest run in work_dirs
     python -m tools.evaluate work_dirs/NAME --part val
     python -m tools.evaluate epoch_10.pth epoch_20.pth        # the better one on validation
+    python -m tools.evaluate --predictions FOLDER             # those of any other program
+    python -m tools.evaluate work_dirs/NAME --against FOLDER  # which of two is better
 
-What is written where, and every definition: docs/evaluation.md.
+What is written where, and every definition: docs/evaluation.md and docs/compare.md.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pathlib import Path
 from cellkit.errors import UserError
 from cellkit.files.prepared import PARTS
 from cellkit.files.program import run_program, words
-from tools.evaluate import evaluate
+from tools.evaluate import compare, evaluate, score
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
         help='also a table of the test values of every checkpoint, for comparison with other '
         'reports: it shows the test set 20 times and must not be used to choose anything',
     )
+    foreign = 'score the label images or COCO JSON of any program instead of a run'
+    add('--predictions', type=Path, metavar='FOLDER', help=foreign)
+    against = 'compare with another run or folder of predictions, on the same images'
+    add('--against', type=Path, metavar='RUN_OR_FOLDER', help=against)
+    missing = 'images that the predictions lack are images without cells'
+    add('--allow-missing', action='store_true', help=missing)
     add('--cfg-options', nargs='+', metavar='KEY=VALUE', default=(), help='changes to the config')
     return result
 
@@ -72,9 +80,53 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f'{runs[1]}: a second run folder; name one run')
         options['checkpoints'] = [path for path in named if path not in runs]
         overrides = options.pop('cfg_options')
+        predictions, against, allow = (
+            options.pop(key) for key in ('predictions', 'against', 'allow_missing')
+        )
+        if predictions or against:
+            if predictions and named:
+                raise UserError(
+                    f'{named[0]}: a run beside --predictions; compare the two with --against'
+                )
+            _foreign(predictions or _one_run(runs, options), against, allow, options, overrides)
+            return
         evaluate(runs[0] if runs else None, overrides=overrides, **options)
 
     return run_program('evaluate', work, 'stopped; nothing was written but whole predictions')
+
+
+def _one_run(runs: Sequence[Path], options: dict) -> Path:
+    """The run that --against compares with; the newest one, or the box, where none is named."""
+    from tools.runs.run import Run  # late, as it takes seconds
+
+    if options['checkpoints']:
+        raise UserError('--against takes a run folder, not checkpoints; name the folder')
+    return runs[0] if runs else Run(None, or_box=True).folder
+
+
+def _foreign(
+    one: Path, against: Path | None, allow_missing: bool, options: dict, overrides: Sequence[str]
+) -> None:
+    """Score or compare, with those options that apply."""
+    used = (
+        'part',
+        'data',
+        'out',
+        'score_thr',
+        'samples',
+        'seed',
+        *(('device',) if against else ()),
+    )
+    unused = {key: value for key, value in options.items() if key not in used}
+    if given := [key for key, value in (unused | {'cfg_options': overrides}).items() if value]:
+        raise UserError(f'--{given[0].replace("_", "-")} has no use here; leave it out')
+    if options['score_thr'] == 'run':
+        raise UserError('--score-thr run is what a run is compared at anyhow; leave it out')
+    kept = {key: options[key] for key in used} | {'allow_missing': allow_missing}
+    if against:
+        compare(one, against, **kept)
+    else:
+        score(one, **kept)
 
 
 if __name__ == '__main__':

@@ -23,7 +23,8 @@ from cellkit.metrics.records import (
     intervals,
     values,
 )
-from tools.evaluate.tables import Written, write_evaluation, write_every_epoch
+from tools.evaluate.certainty import certainty, interval_columns
+from tools.evaluate.tables import say, write_evaluation, write_every_epoch
 from tools.runs.model import pick_device
 from tools.runs.overrides import Overrides, apply_overrides
 from tools.runs.predictions import PartPredictions, annotations_of, part_dataset, predict_part
@@ -151,12 +152,12 @@ class Session:
         """Choose, measure, write and print; see :func:`tools.evaluate.evaluate`."""
         chosen = self.choose_checkpoint()
         print(f'checkpoint: {chosen.file.name}, {chosen.how}', flush=True)
-        choice, validation = None, {}
+        choice, validation, before = None, {}, None
         threshold, source = score_thr, 'given with --score-thr'
         if score_thr == 'run':
             threshold, source = self.run.threshold(self.checkpoint(chosen.file), tta=self.tta)
         elif score_thr is None:
-            records = self.records(chosen.file, 'val')
+            before = records = self.records(chosen.file, 'val')
             choice = choose_threshold(records)
             threshold = choice.value
             source = (
@@ -171,20 +172,26 @@ class Session:
         records = self.records(chosen.file, part)
         bar = partial(tqdm, desc='intervals', unit='sample', leave=False, disable=None)
         between = intervals(records, threshold, samples, seed, progress=bar) if samples > 0 else {}
+        stored = None if before else self.run.calibration(self.checkpoint(chosen.file))
+        sure = certainty(records, before, threshold, stored)
         limit = self.predictions(chosen.file, part).about['max_per_img']
         result = self._describe(chosen, part) | {
             'score_thr': threshold,
             'score_thr_source': source,
             'validation': validation,
             'threshold_choice': choice and choice._asdict(),
+            'calibration': sure,
             'figures': values(records, threshold),
             'intervals': between,
             'bootstrap': {'samples': samples, 'seed': seed, 'level': 0.95},
-            'images': [image_row(record, threshold) for record in records],
+            'images': [
+                image_row(record, threshold) | ends
+                for record, ends in zip(records, interval_columns(sure, len(records)), strict=True)
+            ],
             'notes': notes(records, threshold, part, choice, limit)
             + self._changed_training_data(chosen),
         }
-        _say(write_evaluation(self.out, result), result['notes'])
+        say(write_evaluation(self.out, result), result['notes'])
         return result
 
     def every_epoch_on_test(self, threshold: float) -> None:
@@ -193,7 +200,7 @@ class Session:
         rows = [{'checkpoint': name} | values(found, threshold) for name, found in records.items()]
         if not rows:
             raise UserError(f'{self.run.folder}: holds no epoch_*.pth or iter_*.pth to go through')
-        _say(write_every_epoch(self.out, rows, threshold))
+        say(write_every_epoch(self.out, rows, threshold))
 
     def _changed_training_data(self, chosen: Chosen) -> list[str]:
         """A sentence if the training part is not the one that the model was trained on."""
@@ -279,10 +286,3 @@ def notes(
     if limit is not None and limit < 300:
         found.append(f'the model gives at most {limit} detections an image')
     return found
-
-
-def _say(written: Written, remarks: Sequence[str] = ()) -> None:
-    print(written.table)
-    for remark in remarks:
-        print(f'note: {remark}.')
-    print(f'written: {", ".join(str(file) for file in written.files)}')

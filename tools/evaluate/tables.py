@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from cellkit.files.writing import csv_text, write_json, write_whole
 from cellkit.metrics.records import VALUES
+from tools.evaluate.certainty import certainty_lines
 from tools.runs.run import evaluation_stem
 
 EPOCH_VALUES = [
@@ -24,6 +25,14 @@ class Written(NamedTuple):
 
     table: str
     files: list[Path]
+
+
+def say(written: Written, remarks: Sequence[str] = ()) -> None:
+    """Print the table, what must be known to read it, and where it is."""
+    print(written.table)
+    for remark in remarks:
+        print(f'note: {remark}.')
+    print(f'written: {", ".join(str(file) for file in written.files)}')
 
 
 def write_evaluation(folder: Path, result: Mapping[str, Any]) -> Written:
@@ -56,12 +65,14 @@ def write_evaluation(folder: Path, result: Mapping[str, Any]) -> Written:
 
 def markdown(result: Mapping[str, Any]) -> str:
     """The table of an evaluation with what one must know to read it."""
+    made_by = result.get('made_by')
+    if made_by is None:
+        made_by = f'Checkpoint {result["checkpoint"]} ({result["checkpoint_chosen"]})'
     lines = [
         f'# Figures on the {result["part"]} part',
         '',
-        f'{result["number_of_images"]} images, {result["number_of_cells"]} cells. Checkpoint '
-        f'{result["checkpoint"]} ({result["checkpoint_chosen"]}); score threshold '
-        f'{result["score_thr"]:g} ({result["score_thr_source"]}).',
+        f'{result["number_of_images"]} images, {result["number_of_cells"]} cells. {made_by}; score '
+        f'threshold {result["score_thr"]:g} ({result["score_thr_source"]}).',
     ]
     if result['intervals']:
         bootstrap = result['bootstrap']
@@ -72,8 +83,10 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines += ['', '| figure | value | interval | averaged over |', '|---|---|---|---|']
     for key, name, rule, value in _known(result['figures']):
         low, high = result['intervals'].get(key, (math.nan, math.nan))
-        between = f'{_number(low)} to {_number(high)}' if math.isfinite(low) else ''
-        lines.append(f'| {name} | {_number(value)} | {between} | {rule} |')
+        between = f'{number(low)} to {number(high)}' if math.isfinite(low) else ''
+        lines.append(f'| {name} | {number(value)} | {between} | {rule} |')
+    if sure := result.get('calibration'):
+        lines += ['', *certainty_lines(sure, result['part'])]
     if result['notes']:
         lines += ['', *(f'- Note: {note}.' for note in result['notes'])]
     return '\n'.join(lines) + '\n'
@@ -99,7 +112,7 @@ def write_every_epoch(folder: Path, rows: Sequence[Mapping[str, Any]], threshold
         '|---|' + '---|' * len(EPOCH_VALUES),
     ]
     for row in rows:
-        cells = ' | '.join(_number(row[key]) for key, _, _ in EPOCH_VALUES)
+        cells = ' | '.join(number(row[key]) for key, _, _ in EPOCH_VALUES)
         lines.append(f'| {row["checkpoint"]} | {cells} |')
     texts = {
         'every_epoch_on_test.md': '\n'.join(lines) + '\n',
@@ -114,5 +127,6 @@ def _known(found: Mapping[str, float]) -> list[tuple[str, str, str, float]]:
     return [(key, name, rule, found[key]) for key, name, rule in VALUES if key in found]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A value in a table; a hyphen where it is not a number."""
     return '-' if math.isnan(value) else format(value, '.4f' if abs(value) < 10 else '.1f')

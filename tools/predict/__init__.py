@@ -74,6 +74,7 @@ def predict(
     names = [images] if isinstance(images, (str, Path)) else images
     root, slides, left_out = find_slides([str(name) for name in names])
     with quiet():  # late, as it takes seconds: a wrong path is told at once
+        from cellkit.metrics.calibrated import LEAST_SCORE
         from tools.predict.detector import Detector
         from tools.predict.results import Results
         from tools.runs.model import pick_device
@@ -84,6 +85,7 @@ def predict(
         opened = Run(run or (file and file.parent), or_box=True)
         found = opened.open_checkpoint(file, Path(config) if config else None)
         threshold = opened.threshold(found, score_thr, tta)
+        calibration = opened.calibration(found, tta)
     which = ' (the newest run)' if opened.is_newest else ''
     if opened.is_box:
         which = ' (the model in the box: trained on synthetic smears alone)'
@@ -94,6 +96,7 @@ def predict(
         'config': found.config_source,
         'score_threshold': threshold.value,
         'score_threshold_source': threshold.source,
+        'calibration': calibration and calibration.as_dict(),
         'scale': scale,
         'tile_height_width': tile_size,
         'test_time_augmentation': tta,
@@ -103,10 +106,11 @@ def predict(
         'started': datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
     }
     with quiet():
-        detector = Detector(found, device, threshold.value, scale, tile_size, tta)
+        least = LEAST_SCORE if calibration else None
+        detector = Detector(found, device, threshold.value, scale, tile_size, tta, least)
     subject = safe_part(slides[0].path.stem if len(slides) == 1 else root.name or 'slides')
     folder = Path(out or PREDICTIONS / opened.folder.resolve().name / subject)
-    results = Results(folder, slides, pixel_size, chosen)
+    results = Results(folder, slides, pixel_size, chosen, calibration)
     results.notes += left_out
     results.begin(settings)
     results.fill(detector)

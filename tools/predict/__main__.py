@@ -64,12 +64,19 @@ def tell(results: Results) -> int:
         print(f'note: {note}.')
     cells = sum(row['cells'] for row in results.counts)
     at_border = sum(row['touching_border'] for row in results.counts)
+    known = results.interval
+    between = ' (95 % interval {} to {})'.format(*known) if known else ''
     folders = ''.join(f'{FORMATS[name].folder}, ' for name in results.formats)
     print(
-        f'{len(results.counts)} of {len(results.slides)} images, {cells} cells, {at_border} of '
-        f'them at a border: {results.out} ({folders}counts.csv, cells.csv, '
+        f'{len(results.counts)} of {len(results.slides)} images, {cells} cells{between}, '
+        f'{at_border} of them at a border: {results.out} ({folders}counts.csv, cells.csv, '
         'predictions.json)'
     )
+    if not known:
+        print(
+            'note: no interval for the count, as nothing says how sure this model is; '
+            '`make evaluate` measures it on five validation images or more.'
+        )
     if results.counts and not cells:
         print(
             'note: no cell was found; if yours measure other than those in training, try '

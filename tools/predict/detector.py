@@ -14,6 +14,7 @@ from mmdet.utils import get_test_pipeline_cfg
 from mmengine.registry import init_default_scope
 
 from cellkit.errors import UserError
+from cellkit.overlaps import keep_labels
 from cellkit.rle import encode_crops
 from cellkit.tiles import Piece, Window, merge_pieces, pieces_of, tile_windows
 from cellkit.visible import visible_cells
@@ -31,12 +32,24 @@ class Segmentation(NamedTuple):
         scores: (N,) float64, of labels 1..N.
         resolution: Sides of one pixel of what the network saw, in pixels of the picture.
         full: Whether the network gave as many detections as it may, so that cells may be missing.
+        doubtful: (M,) float64 scores of what else might be a cell, below the score threshold.
     """
 
     label_map: np.ndarray
     scores: np.ndarray
     resolution: float
     full: bool
+    doubtful: np.ndarray = np.zeros(0)
+
+    def counted(self, threshold: float) -> Segmentation:
+        """The same with the cells below a score threshold as doubtful ones."""
+        sure = self.scores >= threshold
+        if sure.all():
+            return self
+        label_map, _ = keep_labels(self.label_map, sure)
+        return self._replace(
+            label_map=label_map, scores=self.scores[sure], doubtful=self.scores[~sure]
+        )
 
 
 class Detector:
@@ -45,7 +58,8 @@ class Detector:
     Args:
         checkpoint: With the config of the training run.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …
-        score_thr: Detections with a lower score are left out.
+        score_thr: Detections with a lower score are no cells.
+        least_score: From here on they are doubtful; lower ones are left out. All are when None.
         scale: Enlarges what the network sees: 2 for cells half as large as in training.
         tile: (height, width) of the tiles, pixels of the picture; None for whole pictures. A tile
             is resized as a whole picture of this size would be, so all tiles have one scale.
@@ -63,16 +77,19 @@ class Detector:
         scale: float = 1.0,
         tile: tuple[int, int] | None = None,
         tta: bool = False,
+        least_score: float | None = None,
     ) -> None:
         config = with_views(checkpoint.config) if tta else copy.deepcopy(checkpoint.config)
         init_default_scope(config.get('default_scope', 'mmdet'))
         self.device, self.score_thr, self.tile = device, score_thr, tile
+        self.least_score = score_thr if least_score is None else min(least_score, score_thr)
         self.pipeline = Compose(picture_pipeline(get_test_pipeline_cfg(config), scale, tile))
         self.limit = most_detections(config.model)
         rcnn = config.model.get('test_cfg', {}).get('rcnn', {})
         if 'score_thr' in rcnn:  # not of several views: what one is unsure of counts in the mean
-            # Suppression goes down the scores, so nothing changes above; masks below cost time.
-            rcnn.score_thr = max(score_thr - 1e-4, 0.0)
+            # Suppression goes down the scores, so nothing changes above, but for which of two equal
+            # scores stays; masks below cost time.
+            rcnn.score_thr = max(self.least_score - 1e-4, 0.0)
         self.model = build_model(config, checkpoint.weights, device)
 
     def __call__(
@@ -90,7 +107,7 @@ class Detector:
         """
         if self.tile is None:
             (found,) = run(self.segment, [picture])
-            return found
+            return found.counted(self.score_thr)
         size = picture.shape[:2]
         overlap = min(self.tile) // 5
         margin = max(overlap // 20, 2)
@@ -103,17 +120,25 @@ class Detector:
             return list(pieces), found.resolution, found.full
 
         tiles = list(progress(run(of_tile, windows), total=len(windows)))
-        cells = merge_pieces([piece for pieces, _, _ in tiles for piece in pieces])
+        pieces = [piece for found, _, _ in tiles for piece in found]
+        # Apart, so that what is doubtful changes no cell.
+        cells = merge_pieces([piece for piece in pieces if piece.score >= self.score_thr])
+        cells += merge_pieces([piece for piece in pieces if piece.score < self.score_thr])
         masks, xs, ys = ([getattr(cell, key) for cell in cells] for key in ('mask', 'x', 'y'))
         rles = encode_crops(masks, xs, ys, *size)
         scores = np.array([cell.score for cell in cells], float)
         label_map, kept = visible_cells(rles, scores, size)
         _, resolution, _ = tiles[-1]
-        return Segmentation(label_map, scores[kept], resolution, any(full for *_, full in tiles))
+        full = any(full for *_, full in tiles)
+        return Segmentation(label_map, scores[kept], resolution, full).counted(self.score_thr)
 
     @torch.inference_mode()
     def segment(self, picture: np.ndarray) -> Segmentation:
-        """Find the cells of a picture that the network sees whole: (H, W, 3) uint8 BGR."""
+        """Cells and doubtful ones, not told apart, of a picture that the network sees whole.
+
+        Args:
+            picture: (H, W, 3) uint8 BGR.
+        """
         data = self.pipeline({'img': picture, 'img_id': 0})
         if isinstance(data['inputs'], list):  # views
             batch = {key: [[view] for view in views] for key, views in data.items()}
@@ -122,7 +147,8 @@ class Detector:
         sample = self.model.test_step(batch)[0]
         predicted = sample.pred_instances
         full = self.limit is not None and len(predicted) >= self.limit
-        above = predicted.scores.double() >= self.score_thr  # before masks are encoded: it is slow
+        # Before masks are encoded: it is slow.
+        above = predicted.scores.double() >= self.least_score
         rles, scores, _ = detections_of(predicted[above])
         label_map, kept = visible_cells(rles, scores, picture.shape[:2])
         factor = float(np.min(sample.metainfo.get('scale_factor', 1.0)))

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cellkit.metrics.calibrated import Calibration
+from cellkit.metrics.count_interval import Evidence
 from cellkit.rle import encode_label_map
 from cellkit.shapes import shape_values
 from tools.predict.detector import Segmentation
@@ -22,12 +24,14 @@ class Outcome(NamedTuple):
         values: Of the picture, by the keys of ``COUNT_COLUMNS``.
         cells: Values of each cell, by the keys of ``CELL_COLUMNS``.
         rles: COCO RLE dict of each cell.
+        evidence: What the scores say of the number of cells; None without a calibration.
     """
 
     files: dict[str, bytes]
     values: dict[str, Any]
     cells: list[dict[str, Any]]
     rles: list[dict[str, Any]]
+    evidence: Evidence | None = None
 
 
 def outcome_of(
@@ -36,6 +40,7 @@ def outcome_of(
     found: Segmentation,
     formats: Sequence[str] = DEFAULT,
     pixel_size: float | None = None,
+    calibration: Calibration | None = None,
 ) -> Outcome:
     """Measure and draw a picture's cells.
 
@@ -45,6 +50,7 @@ def outcome_of(
         found: Its cells.
         formats: Keys of ``FORMATS``.
         pixel_size: Micrometres a pixel, or None.
+        calibration: Says how sure a score is.
 
     Raises:
         BadFile: There are too many cells for one of the formats.
@@ -63,9 +69,14 @@ def outcome_of(
         'width': label_map.shape[1],
         'height': label_map.shape[0],
     }
-    columns = {key: column.tolist() for key, column in {**values, 'score': scores}.items()}
+    evidence = calibration and calibration.evidence(np.append(scores, found.doubtful))
+    ends = evidence and calibration.interval([evidence])
+    count['cells_low'], count['cells_high'] = ends or (None, None)
+    sure = calibration.probabilities(scores) if calibration else np.full(len(scores), None)
+    columns = {**values, 'score': scores, 'probability': sure}
+    columns = {key: column.tolist() for key, column in columns.items()}
     cells = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     rles = encode_label_map(label_map, len(scores))
     seen = Found(name, picture, label_map, cells, found.resolution, pixel_size)
     files = {key: FORMATS[key].encode(seen) for key in formats}
-    return Outcome(files, count, cells, rles)
+    return Outcome(files, count, cells, rles, evidence)

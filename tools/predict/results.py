@@ -18,6 +18,8 @@ from cellkit.files.formats import coco
 from cellkit.files.names import shown
 from cellkit.files.pictures import read_picture
 from cellkit.files.writing import csv_text, write_json, write_whole
+from cellkit.metrics.calibrated import Calibration
+from cellkit.metrics.count_interval import Evidence
 from tools.predict.detector import Detector
 from tools.predict.earlier import Earlier
 from tools.predict.formats import DEFAULT, FORMATS
@@ -35,6 +37,8 @@ BOX = ('x', 'y', 'width', 'height')
 # isn't known, a column with a power is left out.
 COUNT_COLUMNS = (
     ('cells', 'cells', 0, 0),
+    ('cells_low', 'cells_low', 0, 0),
+    ('cells_high', 'cells_high', 0, 0),
     ('touching_border', 'touching_border', 0, 0),
     ('mean_area_px', 'mean_area', 1, 0),
     ('median_area_px', 'median_area', 1, 0),
@@ -48,6 +52,7 @@ COUNT_COLUMNS = (
 CELL_COLUMNS = (
     ('cell', 'label', 0, 0),
     ('score', 'score', 4, 0),
+    ('probability', 'probability', 4, 0),
     *((side, side, 0, 0) for side in BOX),
     ('centroid_x', 'centroid_x', 2, 0),
     ('centroid_y', 'centroid_y', 2, 0),
@@ -69,6 +74,7 @@ class Results:
         slides: All pictures that are to be done.
         pixel_size: Micrometres a pixel, or None.
         formats: Keys of ``FORMATS``: the files of each picture.
+        calibration: Says how sure a score is, or None.
 
     Attributes:
         counts: Rows of ``counts.csv``, a dict for each picture that was done.
@@ -88,6 +94,7 @@ class Results:
         slides: Sequence[Slide],
         pixel_size: float | None = None,
         formats: Sequence[str] = DEFAULT,
+        calibration: Calibration | None = None,
     ) -> None:
         self.formats = formats
         self._earlier = Earlier(out)
@@ -102,6 +109,8 @@ class Results:
         self.depth = Depth()
         self._journal = Journal(out)
         self._done: list[Slide] = []
+        self.calibration = calibration
+        self._evidence: list[Evidence] = []
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 
@@ -129,7 +138,9 @@ class Results:
             large = picture.shape[0] * picture.shape[1] > LARGE
             with one_at_a_time if large else nullcontext():
                 found = detector(picture, network.map, partial(bar, unit='tile', leave=False))
-                outcome = outcome_of(str(slide.path), picture, found, self.formats, self.pixel_size)
+                outcome = outcome_of(
+                    str(slide.path), picture, found, self.formats, self.pixel_size, self.calibration
+                )
             notes = [f'{shown(slide.path)} {remark}' for remark in remarks]
             if found.full:
                 notes.append(
@@ -173,6 +184,8 @@ class Results:
             self._earlier.remove(files.values())  # a label map without its row passes for one
             raise
         self._done.append(slide)
+        if outcome.evidence:
+            self._evidence.append(outcome.evidence)
         self.counts.append(count)
         self.cells += cells
         size = {side: count[side] for side in ('width', 'height')}
@@ -181,6 +194,11 @@ class Results:
             number, box = len(self._annotations) + 1, [cell[side] for side in BOX]
             item = coco.annotation(number, image_id, rle, cell['area'], box)
             self._annotations.append(item | {'score': round(cell['score'], 5)})
+
+    @property
+    def interval(self) -> tuple[int, int] | None:
+        """95 % interval for the number of cells in all pictures that were done, if one is known."""
+        return self.calibration and self.calibration.interval(self._evidence)
 
     def write(self, settings: Mapping[str, Any]) -> None:
         """Write the tables of what was added, and what it depends on to ``settings.json``."""

@@ -20,7 +20,8 @@ class Content(NamedTuple):
 
     Attributes:
         findings: What is read of the run.
-        drawings: PNG by name: loss, metrics, threshold, precision_recall, errors, images.
+        drawings: PNG by name: loss, metrics, threshold, calibration, precision_recall, errors,
+            images.
         tables: By name: figures, every_epoch, errors, images.
         info: What the annotation file says of itself; empty where it was not read.
         diameter: Typical diameter of a true cell in pixels; 0 where it is not known.
@@ -60,6 +61,9 @@ def gather(findings: Findings, data: Path | None = None) -> Content:
         found['every_epoch'] = tables.every_epoch_table(lines)
     if choice := evaluation.get('threshold_choice'):
         drawings['threshold'] = figures.threshold_figure(choice, evaluation['score_thr'])
+    sure = (evaluation.get('calibration') or {}).get('part')
+    if sure and sure['cells']:
+        drawings['calibration'] = figures.calibration_figure(sure, evaluation['images'])
     try:
         part = Part(findings.run.folder, evaluation, data)
         content = content._replace(info=part.info)

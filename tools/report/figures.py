@@ -158,6 +158,39 @@ def threshold_figure(choice: Mapping[str, Any], score_thr: float) -> bytes:
 
 
 @matplotlib.rc_context(STYLE)
+def calibration_figure(check: Mapping[str, Any], images: Sequence[Mapping[str, Any]]) -> bytes:
+    """Reliability of score and probability; true counts of the images with their intervals."""
+    figure, (left, right) = _panels(2, 3.7)
+    left.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle='--')
+    shown = {'score': (GREY, 's-', 'ece_score'), 'probability': (BLUE, 'o-', 'ece')}
+    least = 1.0
+    for name, (colour, style, error) in shown.items():
+        found = check['bins'][name]
+        label = f'{name}: error {check[error]:.3f}'
+        left.plot(found['probability'], found['share'], style, color=colour, label=label)
+        least = min(least, *found['probability'], *found['share'])
+    least = max(least - 0.05, 0)
+    left.set(xlabel='mean of a tenth of the cells', ylabel='share of them that are true')
+    left.set(xlim=(least, 1.005), ylim=(least, 1.005))
+    left.set_title('reliability of the counted cells')
+    left.legend(loc='upper left')
+    order = np.argsort([row['true'] for row in images], kind='stable')
+    places = np.arange(len(images))
+    true, counted = (np.array([row[key] for row in images]) for key in ('true', 'predicted'))
+    low, high = np.array(check['intervals']).T
+    low, high, counted = ((column - true)[order] for column in (low, high, counted))
+    right.vlines(places, low, high, color=BLUE, linewidth=2.5, alpha=0.6)
+    right.plot(places, counted, '.', color=ORANGE, label='counted')
+    right.axhline(0, color=GREY, linewidth=1, linestyle='--')
+    right.set(xlabel='images, by number of true cells', ylabel='cells more than there are')
+    inside = f'{check["covered"]} of {len(images)}'
+    right.set_title(f'95 % intervals: {inside} hold the true number')
+    right.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    right.legend(loc='best')
+    return _png(figure)
+
+
+@matplotlib.rc_context(STYLE)
 def error_figure(analysis: Analysis) -> bytes:
     """What became of the true cells by area and by crowding, with the spurious predictions."""
     figure = Figure(figsize=(WIDTH, 5.6), layout='constrained')

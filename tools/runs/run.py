@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cellkit.errors import UserError
 from cellkit.files.writing import read_object, sha256_of
+from cellkit.metrics.calibrated import Calibration
 from cellkit.metrics.records import DEFAULT_THRESHOLD
 from tools.runs.log import TrainingLog, read_training_log
 
@@ -212,6 +214,20 @@ class Run:
         if logged := [entry[THRESHOLD_KEY] for entry in self.log.val if THRESHOLD_KEY in entry]:
             return Threshold(logged[-1], f"{chosen} run's log")
         return Threshold(DEFAULT_THRESHOLD, 'the default: none was chosen on validation')
+
+    def calibration(self, checkpoint: Checkpoint, tta: bool = False) -> Calibration | None:
+        """What says how sure a score is.
+
+        The first of these: what the evaluation of this checkpoint fitted on validation
+        (``evaluation.json``); what comes with the weights; None. Scores with test-time augmentation
+        are others: if ``tta``, only its own evaluation counts.
+        """
+        evaluation = self.evaluation(tta=tta)
+        found = (evaluation.get('calibration') or {}).get('fitted')
+        if not found or not is_evaluated(evaluation, checkpoint.file):
+            own = {} if tta else checkpoint.content.get('about', {})
+            found = json.loads(own.get('calibration', 'null'))
+        return found and Calibration.from_dict(found)
 
 
 def evaluation_stem(part: str) -> str:

@@ -28,6 +28,9 @@ def test_the_shipped_file_is_small_and_fits_its_config() -> None:
     threshold = Run(BOX).threshold(opened)
     assert 0.05 < threshold.value < 0.95
     assert 'with the weights' in threshold.source
+    calibration = Run(BOX).calibration(opened)
+    assert 1 < calibration.temperature < 3  # too sure on images that it never saw
+    assert calibration.counts.images == calibration.images >= 20
 
 
 def test_fine_tuning_starts_from_it_and_one_setting_turns_it_off() -> None:
@@ -96,7 +99,11 @@ def test_a_damaged_box_is_one_sentence(tmp_path: Path) -> None:
 def test_the_shipped_file_finds_cells_in_real_smears(tmp_path: Path) -> None:
     data = prepare(SAMPLE, tmp_path / 'data', workers=1).out
     options = dict(score_thr='run', data=data, out=tmp_path / 'out', samples=0, device='cpu')
-    figures = evaluate(BOX, **options)['figures']
+    result = evaluate(BOX, **options)
+    figures, sure = result['figures'], result['calibration']['part']
     assert figures['coco/segm_mAP_50'] >= 0.95
     assert figures['pixel/dice_pooled'] >= 0.93
     assert figures['count/relative_error'] <= 0.06
+    # Calibrated on synthetic smears alone.
+    assert sure['ece'] <= 0.05 < sure['ece_score']
+    assert sure['covered'] >= 11  # of 12

@@ -99,6 +99,10 @@ def test_the_best_checkpoint_and_threshold_are_chosen_on_validation(run, detecto
     rows = list(csv.DictReader((run / 'evaluation.csv').open(encoding='utf-8-sig')))
     assert {row['key']: float(row['value']) for row in rows}['pixel/dice'] == pytest.approx(1)
     assert result['validation']['instance/pq'] == pytest.approx(1)
+    # The one or two validation images are too few to calibrate on, and that is said.
+    assert result['calibration']['fitted'] is None
+    assert 'are too few, or hold too few detections' in out
+    assert {row['cells_low'] for row in result['images']} == {None}
     assert report([str(run)]) == 0  # reads what was written
     assert (run / 'report' / 'figure_precision_recall.png').is_file()
 

@@ -57,6 +57,19 @@ def test_a_score_that_is_the_threshold_counts(lab) -> None:
     assert len(detector_of(run, np.nextafter(score, 1))(picture).scores) == 1
 
 
+@pytest.mark.parametrize('tile', [None, (120, 160)])
+def test_doubtful_cells_are_told_and_change_no_other(lab, tile) -> None:
+    run = lab.run()
+    small = lab.picture(*lab.three_cells, (30, 95, 12, 150), (130, 20, 10, 250))  # 0.41, 0.02
+    picture = np.hstack([small, small[:, ::-1]]) if tile else small
+    without = detector_of(run, tile=tile)(picture)
+    found = detector_of(run, tile=tile, least_score=0.2)(picture)
+    np.testing.assert_array_equal(found.label_map, without.label_map)
+    np.testing.assert_array_equal(found.scores, without.scores)
+    np.testing.assert_allclose(found.doubtful, [1 - 150 / 255] * (2 if tile else 1), atol=1e-6)
+    assert len(without.doubtful) == 0
+
+
 def test_as_many_detections_as_the_model_gives(lab) -> None:
     run = lab.run()
     cells = [(x, y, 5, 30) for x in range(10, 160, 15) for y in range(10, 120, 15)]

@@ -4,10 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from cellkit.files.writing import sha256_of, write_json
+from cellkit.metrics.calibrated import Calibration
+from cellkit.metrics.count_interval import CountModel
 from tools.predict.__main__ import main
+
+CALIBRATION = Calibration(2.0, CountModel(1.02, 1.5, 1e-4, 14), 14, 900)
 
 
 def test_what_is_told(lab, capsys: pytest.CaptureFixture) -> None:
@@ -23,8 +29,34 @@ def test_what_is_told(lab, capsys: pytest.CaptureFixture) -> None:
         'score threshold: 0.5, the default: none was chosen on validation',
         '3 of 3 images, 4 cells, 1 of them at a border: predictions/run/in (overlays, labels, '
         'counts.csv, cells.csv, predictions.json)',
+        'note: no interval for the count, as nothing says how sure this model is; `make evaluate` '
+        'measures it on five validation images or more.',
     ]
     assert 'mean_area_um2' in Path('predictions/run/in/counts.csv').read_text()
+
+
+def test_the_interval_of_all_images_is_told(lab, capsys: pytest.CaptureFixture) -> None:
+    file = lab.run() / 'best_coco_segm_mAP_iter_20.pth'
+    evaluation = {
+        'checkpoint': file.name,
+        'checkpoint_sha256': sha256_of(file),
+        'calibration': {'fitted': CALIBRATION.as_dict()},
+    }
+    write_json(Path('work_dirs/run/evaluation.json'), evaluation)
+    lab.write('in/a.png')
+    lab.write('in/b.png', (40, 40, 15, 20), (100, 60, 12, 150))  # the second scores 0.41
+    assert main(['in']) == 0
+    told = capsys.readouterr().out
+    rows = lab.table('predictions/run/in/counts.csv')
+    evidence = [CALIBRATION.evidence(1 - np.array(g) / 255) for g in ([20, 40, 60], [20, 150])]
+    low, high = CALIBRATION.interval(evidence)
+    assert f'2 of 2 images, 4 cells (95 % interval {low} to {high}), 1 of them at a border' in told
+    for row, own in zip(rows, evidence, strict=True):
+        assert (int(row['cells_low']), int(row['cells_high'])) == CALIBRATION.interval([own])
+    cells = lab.table('predictions/run/in/cells.csv')
+    p = CALIBRATION.probabilities(np.array([1 - 40 / 255]))
+    assert float(cells[1]['probability']) == pytest.approx(p[0], abs=1e-4)
+    assert 'no interval' not in told
 
 
 def test_one_bad_image(lab, capsys: pytest.CaptureFixture) -> None:

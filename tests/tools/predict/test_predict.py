@@ -32,7 +32,8 @@ def test_what_is_returned_is_what_is_written(lab) -> None:
     assert (results.problems, results.notes, results.stopped) == ([], [], False)
     for rows, name in ((results.counts, 'counts.csv'), (results.cells, 'cells.csv')):
         written = lab.table(results.out / name)
-        assert [{key: str(value) for key, value in row.items()} for row in rows] == written
+        shown = [{k: '' if v is None else str(v) for k, v in row.items()} for row in rows]
+        assert shown == written
     assert [row['cells'] for row in results.counts] == [3, 1]
     assert len(json.loads((results.out / 'predictions.json').read_text())['annotations']) == 4
     labels = cv2.imread(str(results.out / 'labels/a.png'), cv2.IMREAD_UNCHANGED)
@@ -92,6 +93,7 @@ def test_settings_say_how_it_was_done(lab) -> None:
         'config': 'written in the checkpoint',
         'score_threshold': 0.25,
         'score_threshold_source': 'given with --score-thr',
+        'calibration': None,
         'scale': 2,
         'tile_height_width': [100, 200],
         'test_time_augmentation': False,

@@ -66,7 +66,8 @@ def test_cells(lab) -> None:
     assert float(first['equivalent_diameter_um']) == pytest.approx(15, rel=0.02)
     assert float(first['circularity']) > 0.9
     assert [row['touches_border'] for row in cells] == ['0', '0', '1', '0']
-    assert [{key: str(value) for key, value in row.items()} for row in results.cells] == cells
+    shown = [{k: '' if v is None else str(v) for k, v in row.items()} for row in results.cells]
+    assert shown == cells
 
 
 @pytest.mark.parametrize('pixel_size', [None, 0.5])
@@ -76,12 +77,13 @@ def test_columns(lab, pixel_size: float | None) -> None:
     areas = ['mean_area_um2', 'median_area_um2'] if pixel_size else []
     sizes = ['area_um2', 'equivalent_diameter_um'] if pixel_size else []
     assert list(lab.table('out/counts.csv')[0]) == [
-        'image', 'cells', 'touching_border', 'mean_area_px', 'median_area_px', *areas,
-        'foreground_fraction', 'width', 'height', 'image_id', 'labels',
+        'image', 'cells', 'cells_low', 'cells_high', 'touching_border', 'mean_area_px',
+        'median_area_px', *areas, 'foreground_fraction', 'width', 'height', 'image_id',
+        'labels',
     ]  # fmt: skip
     assert list(lab.table('out/cells.csv')[0]) == [
-        'image', 'cell', 'score', 'x', 'y', 'width', 'height', 'centroid_x', 'centroid_y',
-        'area_px', 'equivalent_diameter_px', *sizes, 'eccentricity', 'circularity',
+        'image', 'cell', 'score', 'probability', 'x', 'y', 'width', 'height', 'centroid_x',
+        'centroid_y', 'area_px', 'equivalent_diameter_px', *sizes, 'eccentricity', 'circularity',
         'touches_border',
     ]  # fmt: skip
 
@@ -90,8 +92,8 @@ def test_tables_without_a_row_have_their_columns(lab) -> None:
     lab.write_empty('in/a.png')
     results = Results(Path('out'), find_slides(['in'])[1])
     results.write(SETTINGS)
-    assert Path('out/counts.csv').read_text().startswith('\ufeffimage,cells,touching_border,')
-    assert Path('out/cells.csv').read_text().startswith('\ufeffimage,cell,score,')
+    assert Path('out/counts.csv').read_text().startswith('\ufeffimage,cells,cells_low,')
+    assert Path('out/cells.csv').read_text().startswith('\ufeffimage,cell,score,probability,')
     found = json.loads(Path('out/predictions.json').read_text())
     assert found['images'] == found['annotations'] == []
 

@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 
 from cellkit.files.annotations import GroundTruth
+from cellkit.metrics.calibrated import Calibration
+from cellkit.metrics.count_interval import CountModel
 from cellkit.metrics.records import values
 from cellkit.rle import encode_label_map
+from tools.evaluate.certainty import certainty, interval_columns
 from tools.evaluate.session import image_row
 from tools.runs.predictions import read_predictions
 
@@ -81,6 +84,9 @@ def write_evaluation(run: Path, annotations: Path) -> None:
     records = read_predictions(folder / 'test.json').measure(GroundTruth(annotations))
     choice = {'value': 0.5, 'low': 0.5, 'high': 0.5, 'thresholds': [0.4, 0.5]}
     choice |= {'relative_error': [0.2, 0.1], 'dice_pooled': [0.8, 0.9]}
+    fitted = Calibration(1.5, CountModel(1.02, 1.3, 1e-4, 14), 14, 900)
+    sure = certainty(records, None, 0.5, fitted)
+    rows = zip(records, interval_columns(sure, len(records)), strict=True)
     evaluation = {
         'part': 'test',
         'checkpoint': 'best_coco_segm_mAP_iter_100.pth',
@@ -95,10 +101,11 @@ def write_evaluation(run: Path, annotations: Path) -> None:
         'score_thr_source': 'chosen on validation',
         'validation': {'pixel/dice': 0.91},
         'threshold_choice': choice,
+        'calibration': sure,
         'figures': values(records, 0.5),
         'intervals': {'pixel/dice': [0.8, 0.95], 'pixel/iou': [None, None]},
         'bootstrap': {'samples': 10, 'seed': 0, 'level': 0.95},
-        'images': [image_row(record, 0.5) for record in records],
+        'images': [image_row(record, 0.5) | ends for record, ends in rows],
         'notes': ['a note with <angles> & all'],
     }
     (run / 'evaluation.json').write_text(json.dumps(evaluation))

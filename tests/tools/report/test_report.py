@@ -20,15 +20,15 @@ def test_whole_run(run: Path, read_page) -> None:
     assert made.missing == []
     out = run / 'report'
     page = read_page(made.page)
-    assert len(page.loaded) == 6 + 3  # figures and pictures
+    assert len(page.loaded) == 7 + 3  # figures and pictures
     assert all(source.startswith('data:image/') for source in page.loaded)
     assert 'url(' not in made.page.read_text()
     for link in page.links:
         assert link[1:] in page.ids if link.startswith('#') else (out / link).is_file(), link
     assert {file.name for file in out.iterdir()} == {
         "report.html", "config.py", "errors.csv",
-        "figure_errors.png", "figure_images.png", "figure_loss.png", "figure_metrics.png",
-        "figure_precision_recall.png", "figure_threshold.png",
+        "figure_calibration.png", "figure_errors.png", "figure_images.png", "figure_loss.png",
+        "figure_metrics.png", "figure_precision_recall.png", "figure_threshold.png",
         "image_best_1.jpg", "image_best_2.jpg", "image_worst_1.jpg",
         "table_errors.csv", "table_errors.md", "table_figures.csv", "table_figures.md",
         "table_images.csv", "table_images.md", "table_every_epoch.csv", "table_every_epoch.md",
@@ -37,6 +37,7 @@ def test_whole_run(run: Path, read_page) -> None:
     for words in (
         "a note with <angles> & all", "synthetic demo smears", "sha256:abc", "30 min 05 s",
         "42 (drawn, in the log)", "2.12.1", "200 of 200 iterations", "max_iters=200",
+        "after one temperature, 1.500", "All images together: 15 cells counted, 95 % interval",
     ):  # fmt: skip
         assert words in page.words, words
     for file in out.glob('*.png'):

@@ -1,5 +1,6 @@
 """A run on disk: which one is the newest, which checkpoint is the best, which threshold counts."""
 
+import json
 import os
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from mmengine.logging import HistoryBuffer
 
 from cellkit.errors import UserError
 from cellkit.files.writing import sha256_of, write_json
+from cellkit.metrics.calibrated import Calibration
+from cellkit.metrics.count_interval import CountModel
 from tools.evaluate.session import Session
 from tools.report.__main__ import main as report
 from tools.runs.run import Run, newest_run, step_of
@@ -113,6 +116,28 @@ def test_where_the_threshold_comes_from(tmp_path: Path) -> None:
     write_json(opened.evaluation_file(), evaluation)
     assert opened.threshold(opened.open_checkpoint()).value == 0.7
     assert opened.threshold(opened.open_checkpoint(), 0.1) == (0.1, 'given with --score-thr')
+
+
+def test_where_the_calibration_comes_from(tmp_path: Path) -> None:
+    fitted = Calibration(1.5, CountModel(1.02, 1.3, 1e-4, 14), 14, 900)
+    file = checkpoint(tmp_path / 'run' / 'iter_1.pth')
+    run = Run(file.parent)
+    assert run.calibration(run.open_checkpoint()) is None
+    evaluation = {
+        'checkpoint': file.name,
+        'checkpoint_sha256': sha256_of(file),
+        'calibration': {'fitted': fitted.as_dict()},
+    }
+    write_json(run.evaluation_file(), evaluation)
+    assert run.calibration(run.open_checkpoint()) == fitted
+    own = fitted._replace(temperature=2.0)
+    with_weights = run.open_checkpoint()
+    with_weights = with_weights._replace(
+        content={'about': {'calibration': json.dumps(own.as_dict())}}
+    )
+    assert run.calibration(with_weights) == fitted  # fitted on the user's own data
+    write_json(run.evaluation_file(), evaluation | {'checkpoint_sha256': 'of an earlier file'})
+    assert run.calibration(with_weights) == own
 
 
 def test_the_config_is_the_named_one_then_the_checkpoints_then_the_folders(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Cells as any other program found them, for the same yardstick as the project's own."""
