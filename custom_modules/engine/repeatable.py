@@ -8,7 +8,6 @@ each image and each step is seeded by its place in the run, so that there is no 
 from __future__ import annotations
 
 import random
-import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -96,18 +95,3 @@ def placed(loader: dict[str, Any]) -> dict[str, Any]:
 def seed_images(loader: DataLoader, seed: int) -> None:
     """Have a loader with :class:`PlacedBatches` make each image with numbers of its own."""
     loader.dataset.__getitems__ = PlacedImages(loader.dataset, seed)
-    loader.worker_init_fn = LeaveSignals(loader.worker_init_fn)
-
-
-class LeaveSignals:
-    """A worker's start: signals to a whole group of processes are the main process's business."""
-
-    def __init__(self, then: Any) -> None:
-        self.then = then
-
-    def __call__(self, worker: int) -> None:
-        """In worker number ``worker``."""
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-        if self.then is not None:
-            self.then(worker)

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,32 @@ class StopHook(Hook):
             '`make train RESUME=1` (--resume) goes on from there.'
         )
         raise SystemExit(128 + number)
+
+
+class LeaveSignals:
+    """A loader worker's start: signals to all processes are the main one's business.
+
+    Slurm and `kill` on a group signal the workers as well, and training would end for want of them.
+    """
+
+    def __init__(self, then: Callable[[int], None] | None) -> None:
+        self.then = then
+
+    def __call__(self, worker: int) -> None:
+        """In worker number ``worker``."""
+        if hasattr(signal, 'sigwaitinfo'):  # Linux
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            threading.Thread(target=_obey_parent, daemon=True).start()
+        if self.then is not None:
+            self.then(worker)
+
+
+def _obey_parent() -> None:
+    """Ends this process at SIGTERM from the one that started it."""
+    while True:
+        found = signal.sigwaitinfo(SIGNALS)
+        if found.si_signo == signal.SIGTERM and found.si_pid == os.getppid():
+            os._exit(0)
 
 
 def _mim() -> psutil.Process | None:

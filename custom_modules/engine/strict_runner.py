@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 
 from cellkit.errors import UserError
 from cellkit.files.cores import usable_cores
+from cellkit.files.run_folder import free_folder, is_taken, locked
 from custom_modules.engine.batch_choice import batch_a_gpu
 from custom_modules.engine.config_check import find_unread_settings
 from custom_modules.engine.fitted_batch import FittedBatch
@@ -34,9 +35,8 @@ from custom_modules.engine.last_checkpoint import newest_whole
 from custom_modules.engine.loaded_weights import load_weights, state_of
 from custom_modules.engine.micro_batches import StepInParts
 from custom_modules.engine.peak_memory import peak_memory_gib
-from custom_modules.engine.run_folder import free_folder, is_taken, locked
 from custom_modules.engine.run_record import write_record
-from custom_modules.engine.stop_signals import StopHook
+from custom_modules.engine.stop_signals import LeaveSignals, StopHook
 from custom_modules.engine.train_loops import repeatable
 from custom_modules.engine.whole_checkpoint import WholeCheckpointHook, bytes_of, whole_file
 from custom_modules.models.mixed_precision_mask_rcnn import precision_of
@@ -194,7 +194,10 @@ class StrictRunner(Runner):
             only_for_workers = ('persistent_workers', 'prefetch_factor')
             dataloader = {k: v for k, v in dataloader.items() if k not in only_for_workers}
         with _one_sentence(FileNotFoundError, ValueError, UserError):
-            return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+            loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        if not isinstance(loader.worker_init_fn, LeaveSignals):
+            loader.worker_init_fn = LeaveSignals(loader.worker_init_fn)
+        return loader
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """As MMEngine's; a model that computes in float16 gets the loss scaling that it needs."""

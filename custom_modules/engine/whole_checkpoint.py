@@ -23,7 +23,7 @@ PART = '.part'
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 OUTDATED = 'outdated_ckpts'
 """Of the message hub: names of the files that go once the checkpoint that holds it is complete."""
-VALIDATED = 'validated_at'
+VALIDATED = 'last_validation'  # what begins with `val` goes to the log
 """Of the message hub: the iteration of the last validation that is through."""
 
 
