@@ -18,7 +18,6 @@ from cellkit.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 STEPS, INTERVAL = 24, 4
-KILLS = 2  # of a run, before it is left alone
 KINDS = ('kill', 'kill while a checkpoint is written', 'SIGTERM', 'SIGUSR1')
 SIGNALS = {'SIGTERM': signal.SIGTERM, 'SIGUSR1': signal.SIGUSR1}
 STEP = re.compile(r'Iter\(train\) \[ *(\d+)/')
@@ -63,11 +62,12 @@ class Outcome(NamedTuple):
     same: bool
 
 
-def run(runs: int = 25, seed: int = 0, folder: Path | None = None) -> str:
+def run(runs: int = 25, kills: int = 1, seed: int = 0, folder: Path | None = None) -> str:
     """Kill runs at random moments, resume them, and compare what is left with an undisturbed run.
 
     Args:
         runs: How many.
+        kills: Of each, before it is left alone.
         seed: Of the moments.
         folder: Where to; a temporary one when None.
 
@@ -76,7 +76,7 @@ def run(runs: int = 25, seed: int = 0, folder: Path | None = None) -> str:
     """
     rows = ['| run | ended by | steps done again | same to the bit |', '|---|---|---|---|']
     with tempfile.TemporaryDirectory() as made:
-        for k, outcome in enumerate(outcomes(folder or Path(made), runs, seed), start=1):
+        for k, outcome in enumerate(outcomes(folder or Path(made), runs, kills, seed), start=1):
             lost = ', '.join(map(str, outcome.lost))
             rows.append(f'| {k} | {"; ".join(outcome.kinds)} | {lost} | {outcome.same} |')
             print(rows[-1], flush=True)
@@ -84,7 +84,7 @@ def run(runs: int = 25, seed: int = 0, folder: Path | None = None) -> str:
 
 
 def outcomes(
-    folder: Path, runs: int, seed: int = 0, kinds: Sequence[str] = KINDS
+    folder: Path, runs: int, kills: int = 1, seed: int = 0, kinds: Sequence[str] = KINDS
 ) -> Iterator[Outcome]:
     """The outcome of each run, and an undisturbed one before them."""
     data = folder / 'data'
@@ -104,8 +104,8 @@ def outcomes(
     draw = random.Random(seed)
     for k in range(runs):
         killed = folder / f'killed_{k}'
-        ends = [draw.choice(kinds) for _ in range(KILLS)]
-        lost = [_disturb(config, killed, data, kind, draw, seconds) for kind in ends]
+        ends = [draw.choice(kinds) for _ in range(kills)]
+        lost = [_disturb(config, killed, data, kind, draw, seconds / kills) for kind in ends]
         _finish(config, killed, data, resume=True)
         yield Outcome(tuple(ends), tuple(lost), fingerprints(killed) == wanted)
 
@@ -182,7 +182,7 @@ def _disturb(
     """End a run; returns the number of steps that are lost."""
     process = _start(config, run_folder, data, resume=run_folder.is_dir())
     begun = _reached(run_folder)
-    after = begun + draw.randrange(1, STEPS // KILLS)
+    after = begun + draw.randrange(1, max(STEPS - begun, 2))
     wait = draw.uniform(0, 0.02 * seconds)
     deadline = time.monotonic() + 900
     while process.poll() is None and time.monotonic() < deadline:
