@@ -18,10 +18,16 @@ from custom_modules.datasets.transforms.load_smear import LoadSmear
 from custom_modules.datasets.transforms.loading import LoadLabelMap
 from custom_modules.datasets.transforms.random_crop_cells import RandomCropCells
 from custom_modules.datasets.transforms.stain_transforms import StainJitter, StainNormalize
+from custom_modules.engine.health import HealthHook
 from custom_modules.engine.layer_decay import BackboneLayerDecay
+from custom_modules.engine.loaded_weights import CountedPretrained
+from custom_modules.engine.repeatable import PlacedBatches
 from custom_modules.engine.safetensors_checkpoint import load_from_safetensors
+from custom_modules.engine.stop_signals import StopHook
 from custom_modules.engine.strict_runner import StrictRunner
+from custom_modules.engine.train_loops import RepeatableEpochLoop, RepeatableIterLoop
 from custom_modules.engine.validation_loss import ValidationLossHook
+from custom_modules.engine.whole_checkpoint import WholeCheckpointHook
 from custom_modules.evaluation.cell_metrics import (
     CountError,
     DenseCocoMetric,
@@ -46,8 +52,10 @@ __all__ = [
     'BackboneLayerDecay',
     'ConsensusTTAModel',
     'CountError',
+    'CountedPretrained',
     'DenseCocoMetric',
     'DenseMaxIoUAssigner',
+    'HealthHook',
     'HybridViT',
     'InstanceMetrics',
     'LabelMapAlbu',
@@ -58,17 +66,22 @@ __all__ = [
     'MapLayerNorm',
     'MixedPrecisionMaskRCNN',
     'PixelDice',
+    'PlacedBatches',
     'PointRoIExtractor',
     'RLEMaskHead',
     'RLEVisualizer',
     'RandomCropCells',
+    'RepeatableEpochLoop',
+    'RepeatableIterLoop',
     'SimpleFeaturePyramid',
     'StainJitter',
     'StainNormalize',
+    'StopHook',
     'StrictRunner',
     'SyntheticSmears',
     'UpperLevelsRPNHead',
     'ValidationLossHook',
+    'WholeCheckpointHook',
     'WindowedViT',
     'load_from_safetensors',
 ]

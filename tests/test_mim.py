@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from cellkit.files.run_folder import LOCK
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
@@ -127,6 +129,25 @@ def test_mim_test_writes_the_figures(
     assert process.returncode == 0, output
     (figures,) = out.glob('2*/*.json')
     assert 'coco/segm_mAP' in json.loads(figures.read_text())
+
+
+def test_sigterm_to_mim_ends_the_training_with_a_checkpoint(mim: Mim, tmp_path: Path) -> None:
+    run = tmp_path / 'run'
+    endless = ['train_cfg.max_iters=100000', 'train_cfg.val_interval=100000']
+    process = mim('train', 'mmdet', CONFIG, '--work-dir', run, '--cfg-options', *TINY, *endless)
+    deadline = time.monotonic() + 300
+    while not (run / 'last_checkpoint').is_file():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, 'no checkpoint in 300 s'
+        time.sleep(0.1)
+    assert (run / LOCK).is_file()
+    process.terminate()  # mim alone, as a batch system or `kill` does
+    while (run / LOCK).is_file():
+        assert time.monotonic() < deadline, 'the training goes on without mim'
+        time.sleep(0.1)
+    (log,) = run.glob('*/*.log')
+    step = re.search(r'SIGTERM: step (\d+) is kept', log.read_text())[1]
+    assert int(step) in {int(re.search(r'iter_(\d+)', file.name)[1]) for file in run.glob('*.pth')}
 
 
 @pytest.mark.parametrize('command', [('train',), ('test', '--checkpoint', 'any.pth')])

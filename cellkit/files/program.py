@@ -8,10 +8,14 @@ import importlib.util
 import io
 import os
 import shlex
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from types import FrameType
+
+import psutil
 
 from cellkit.errors import UserError
 
@@ -58,6 +62,17 @@ def words(text: str | None) -> list[str]:
         return shlex.split(text or '')
     except ValueError as error:
         raise UserError(f'{text}: a quotation mark stands alone; close or remove it') from error
+
+
+def hand_on_signals() -> None:
+    """Have SIGTERM and SIGUSR1 go to the programs that this one has started and waits for."""
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        for child in psutil.Process().children():
+            child.send_signal(number)
+
+    signal.signal(signal.SIGTERM, hand_on)
+    signal.signal(signal.SIGUSR1, hand_on)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ runner_type = 'StrictRunner'  # a misspelt override is an error: custom_modules/
 # 'stop' goes on with fewer where memory runs out. A batch, an optimiser step, stays the same.
 micro_batch = dict(size=None, out_of_memory='stop')
 
+load_what_fits = False  # load_from: leave out tensors of another size instead of refusing them
+
 default_hooks = dict(
     checkpoint=dict(save_best='coco/segm_mAP', rule='greater', max_keep_ckpts=2),
 )

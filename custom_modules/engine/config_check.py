@@ -27,8 +27,8 @@ from torch.utils.data import DataLoader
 TOP_LEVEL = {
     *inspect.signature(Runner).parameters,
     'activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval',
-    'find_unused_parameters', 'micro_batch', 'model_wrapper_cfg', 'runner_type', 'sync_bn',
-    'tta_model', 'tta_pipeline',
+    'find_unused_parameters', 'load_what_fits', 'micro_batch', 'model_wrapper_cfg', 'runner_type',
+    'sync_bn', 'tta_model', 'tta_pipeline',
 } - {'cfg'}  # fmt: skip
 
 # Popped before the rest of a dict reaches its class.

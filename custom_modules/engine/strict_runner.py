@@ -4,9 +4,10 @@ import logging
 import math
 import os
 import pickle
+import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,30 @@ import torch
 from mmengine.config import Config
 from mmengine.device import is_cuda_available
 from mmengine.device import utils as device_utils
-from mmengine.dist import get_world_size, master_only
+from mmengine.dist import get_world_size, is_main_process, master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
 from mmengine.optim.scheduler import ConstantParamScheduler, LinearParamScheduler
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
 from cellkit.errors import UserError
 from cellkit.files.cores import usable_cores
+from cellkit.files.run_folder import free_folder, is_taken, locked
 from custom_modules.engine.batch_choice import batch_a_gpu
 from custom_modules.engine.config_check import find_unread_settings
 from custom_modules.engine.fitted_batch import FittedBatch
+from custom_modules.engine.health import HealthHook
+from custom_modules.engine.last_checkpoint import newest_whole
+from custom_modules.engine.loaded_weights import load_weights, state_of
 from custom_modules.engine.micro_batches import StepInParts
 from custom_modules.engine.peak_memory import peak_memory_gib
+from custom_modules.engine.run_record import write_record
+from custom_modules.engine.stop_signals import LeaveSignals, StopHook
+from custom_modules.engine.train_loops import repeatable
+from custom_modules.engine.whole_checkpoint import WholeCheckpointHook, bytes_of, whole_file
 from custom_modules.models.mixed_precision_mask_rcnn import precision_of
 
 # What the log file keeps and the first screen does not need.
@@ -99,14 +108,20 @@ def warmup_warning(steps: int, warmup: int) -> str | None:
     )
 
 
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 @RUNNERS.register_module()
 class StrictRunner(Runner):
     """MMEngine's runner for people who type settings by hand.
 
     - An override that nothing reads is an error that names the nearest real key.
     - Pretrained weights, a data set or a checkpoint that is not there: one sentence, exit status 1.
-    - A run folder that was copied or moved resumes from its own checkpoints.
-    - Checkpoints are written beside and then renamed: a kill never leaves half a file.
+    - A folder is one run's. A run that was killed, copied or moved goes on from its newest whole
+      checkpoint as if nothing had been: the same images, random numbers, schedule and curves.
+    - Checkpoints are whole or not there; SIGTERM and SIGUSR1 write one and leave.
+    - The first loss that is not a number ends the run; weights that do not fit are refused.
     - A batch goes through the GPU in parts that its memory suffices for; out of memory is one
       sentence too, and names what to set.
     - No more loader workers than cores, unless an override asks for them.
@@ -115,6 +130,8 @@ class StrictRunner(Runner):
     """
 
     _fitted: FittedBatch | None = None
+    _written_load_from: str | None = None
+    _resuming = False
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'StrictRunner':
@@ -130,6 +147,7 @@ class StrictRunner(Runner):
             if problems := find_unread_settings(written.to_dict(), cfg.to_dict()):
                 raise SystemExit(f'In {filename}: {"; ".join(problems)}.')
         runner = super().from_cfg(cfg)
+        runner._written_load_from = written.get('load_from')
         runner._limit_workers(written)
         return runner
 
@@ -176,7 +194,10 @@ class StrictRunner(Runner):
             only_for_workers = ('persistent_workers', 'prefetch_factor')
             dataloader = {k: v for k, v in dataloader.items() if k not in only_for_workers}
         with _one_sentence(FileNotFoundError, ValueError, UserError):
-            return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+            loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        if not isinstance(loader.worker_init_fn, LeaveSignals):
+            loader.worker_init_fn = LeaveSignals(loader.worker_init_fn)
+        return loader
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """As MMEngine's; a model that computes in float16 gets the loss scaling that it needs."""
@@ -196,16 +217,71 @@ class StrictRunner(Runner):
         with _one_sentence(UserError):
             return super().build_evaluator(evaluator)
 
-    def _own_checkpoint(self) -> str | None:
-        """The run folder's latest checkpoint, also where the folder was copied or moved."""
-        latest = find_latest_checkpoint(self.work_dir)
-        if latest is None:
-            return None
-        own = os.path.join(self.work_dir, os.path.basename(latest))
-        return own if os.path.isfile(own) else latest
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """As MMEngine's, with checkpoints that are whole; and the hooks that every run has."""
+        hooks = {'checkpoint': dict(type='CheckpointHook'), **(hooks or {})}
+        checkpoint = hooks['checkpoint']
+        if isinstance(checkpoint, dict) and checkpoint.get('type') == 'CheckpointHook':
+            hooks['checkpoint'] = {**checkpoint, 'type': WholeCheckpointHook}
+        super().register_default_hooks(hooks)
+        self.register_hook(HealthHook())
+        self.register_hook(StopHook())
+
+    def build_train_loop(self, loop: Any) -> Any:
+        """As MMEngine's, with loops that can be resumed anywhere."""
+        return super().build_train_loop(repeatable(loop) if isinstance(loop, dict) else loop)
+
+    def dump_config(self) -> None:
+        """Waits for training: a program that only tests leaves a run's config alone."""
+
+    def _last_written(self) -> str | None:
+        """The checkpoint that a resume would go on from."""
+        kept = [hook.last_ckpt for hook in self.hooks if isinstance(hook, CheckpointHook)]
+        return next(filter(None, kept), None)
+
+    def _find_checkpoint(self) -> None:
+        """Sets where to resume from, and the seed that the run has had from its start.
+
+        Raises:
+            SystemExit: None of the run's checkpoints can be read.
+        """
+        if not self._resume:
+            return
+        if self._load_from is None:
+            found = newest_whole(self.work_dir)
+            if found is None:
+                self.logger.warning(f'{self.work_dir} holds no checkpoint yet: starting afresh.')
+                self._resume, self._load_from = False, self._written_load_from
+                return
+            self._load_from, seed = str(found.file), found.meta.get('seed')
+        else:
+            seed = self._read(self._load_from).get('meta', {}).get('seed')
+        if seed is not None:  # before anything is built that draws on it
+            self._randomness_cfg.update(seed=seed)
+            self.set_randomness(**self._randomness_cfg)
+
+    def _read(self, file: str) -> dict:
+        """A checkpoint.
+
+        Raises:
+            SystemExit: It is not there or damaged.
+        """
+        if '://' not in file and not os.path.isfile(os.path.expanduser(file)):
+            raise SystemExit(f'The checkpoint {file} is not there: give the path of a .pth file.')
+        try:
+            with _one_sentence(UserError):
+                content = CheckpointLoader.load_checkpoint(file, 'cpu', 'silent')
+        except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+            reason = ' '.join(str(error).split())[:200]
+            raise SystemExit(
+                f"{file}: can't be read as a checkpoint ({reason}); copy it again or name another."
+            ) from error
+        if not isinstance(content, dict):
+            raise SystemExit(f'{file}: is no checkpoint; name a .pth file of training.')
+        return content
 
     def _init_model_weights(self) -> None:
-        if self._resume and self._load_from is None and self._own_checkpoint():
+        if self._resume and self._load_from is not None:
             return  # the checkpoint holds every weight: nothing to fetch
         before = socket.getdefaulttimeout()
         socket.setdefaulttimeout(FETCH_TIMEOUT)
@@ -231,16 +307,48 @@ class StrictRunner(Runner):
         """As MMEngine's, with the batch fitted to the GPU; the log ends with the peak memory.
 
         Raises:
-            SystemExit: With one sentence where memory does not suffice.
+            SystemExit: With one sentence where memory does not suffice, the folder is another run's
+                or a checkpoint can't be used or written.
         """
+        with ExitStack() as stack:
+            stack.enter_context(_one_sentence(UserError))
+            if is_main_process():
+                self._check_folder()
+                stack.enter_context(locked(Path(self.work_dir)))
+            self._find_checkpoint()
+            return self._train()
+
+    def _check_folder(self) -> None:
+        """Sees to it that a folder is one run's.
+
+        Raises:
+            UserError: Another run's checkpoints or losses are there, and this one starts afresh.
+        """
+        folder = Path(self.work_dir)
+        goes_on = self._resume and (
+            self._load_from is None or Path(self._load_from).resolve().parent == folder.resolve()
+        )
+        if goes_on or not is_taken(folder):
+            return
+        for handler in self.logger.handlers:  # nothing of this start is left behind
+            if isinstance(handler, logging.FileHandler):
+                handler.close()
+        shutil.rmtree(self.log_dir, ignore_errors=True)
+        raise UserError(
+            f'{self.work_dir} holds another run: go on with it (RESUME=1, --resume) or give this '
+            f'one a folder of its own (WORK_DIR={_short(free_folder(folder))}, --work-dir)'
+        )
+
+    def _train(self) -> nn.Module:
         if isinstance(self._train_dataloader, dict):
             self._fit_batch(self._train_dataloader)
+        Runner.dump_config(self)
         try:
             model = super().train()
         except torch.cuda.OutOfMemoryError as error:
             if self._fitted is None:
                 raise
-            raise SystemExit(self._fitted.out_of_memory(self._own_checkpoint())) from error
+            raise SystemExit(self._fitted.out_of_memory(self._last_written())) from error
         if (peak := peak_memory_gib()) is not None:
             self.logger.info(f'Peak memory of the process: {peak:.2f} GiB')
         return model
@@ -279,20 +387,64 @@ class StrictRunner(Runner):
         return built
 
     def load_or_resume(self) -> None:
-        """As MMEngine's; a checkpoint that is not there is named, an own one is preferred."""
+        """As MMEngine's; a checkpoint that is not there is named, and ``run.json`` written."""
         if self._has_loaded:
             return
-        if self._resume and self._load_from is None:
-            found = self._own_checkpoint()
-            if found is None:
-                self.logger.warning(f'{self.work_dir} holds no checkpoint yet: starting afresh.')
-                return
-            self._load_from = found
-        wanted = self._load_from
-        if wanted and '://' not in wanted and not os.path.isfile(os.path.expanduser(wanted)):
-            raise SystemExit(f'The checkpoint {wanted} is not there: give the path of a .pth file.')
+        super().load_or_resume()
+        if self._train_loop is not None and not isinstance(self._train_loop, dict):
+            self._record()
+
+    @master_only
+    def _record(self) -> None:
+        write_record(self, self._load_from if self._resume else None)
+
+    def load_checkpoint(
+        self, filename: str, map_location: Any = 'cpu', *args: Any, **kwargs: Any
+    ) -> dict:
+        """As MMEngine's; says how many tensors were loaded.
+
+        Raises:
+            SystemExit: No tensor fits, or one has another size (``load_what_fits=True`` leaves it
+                out); in a resume, the model or its training data are not the checkpoint's.
+        """
+        checkpoint = self._read(filename)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         with _one_sentence(UserError):
-            super().load_or_resume()
+            if self._resuming:
+                self._check_resumed(filename, checkpoint)
+            text = load_weights(
+                self._network,
+                state_of(checkpoint, filename),
+                filename,
+                bool(self.cfg.get('load_what_fits')),
+                'load_what_fits=True',
+                whole=self._resuming,
+            )
+        self._has_loaded = True
+        self.logger.info(f'{text[0].upper()}{text[1:]}.')
+        return checkpoint
+
+    def _check_resumed(self, filename: str, checkpoint: dict) -> None:
+        """Sees to it that a run goes on with its own data.
+
+        Raises:
+            UserError: It is no checkpoint of training, or was trained on other annotations.
+        """
+        if 'optimizer' not in checkpoint or 'message_hub' not in checkpoint:
+            raise UserError(
+                f'{filename}: holds weights alone, and no state of training to go on from; resume '
+                f'from the last checkpoint, or start from these weights with load_from={filename}'
+            )
+        key = 'annotations_sha256'
+        before = (checkpoint['meta'].get('dataset_meta') or {}).get(key)
+        now = getattr(self.train_dataloader.dataset, 'metainfo', {}).get(key)
+        if before and now and before != now:
+            raise UserError(
+                f'{filename}: was trained on other annotations than '
+                f'{self.train_dataloader.dataset.ann_file} holds (SHA-256 {before[:8]}…, not '
+                f'{now[:8]}…); go on with its own data (DATA_ROOT=…), or start a run from its '
+                f'weights with load_from={filename}'
+            )
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """As MMEngine's; afterwards this folder's checkpoints are the ones that get replaced.
@@ -300,7 +452,11 @@ class StrictRunner(Runner):
         The message hub remembers absolute paths: in a copy, the next best checkpoint would
         delete the original's.
         """
-        super().resume(filename, *args, **kwargs)
+        self._resuming = True
+        try:
+            super().resume(filename, *args, **kwargs)
+        finally:
+            self._resuming = False
         if any(isinstance(h, CheckpointHook) and h.out_dir for h in self.hooks):
             return  # they are kept elsewhere on purpose
         for key, value in list(self.message_hub.runtime_info.items()):
@@ -314,6 +470,8 @@ class StrictRunner(Runner):
         if '://' in str(out_dir):
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
             return
-        part = f'{filename}.part'
-        super().save_checkpoint(out_dir, part, *args, **kwargs)
-        os.replace(os.path.join(out_dir, part), os.path.join(out_dir, filename))
+        wanted = bytes_of(self.model.state_dict())
+        if kwargs.get('save_optimizer', True):
+            wanted += bytes_of(self.optim_wrapper.state_dict())
+        with _one_sentence(UserError), whole_file(Path(out_dir, filename), wanted) as part:
+            super().save_checkpoint(out_dir, part.name, *args, **kwargs)

@@ -76,11 +76,8 @@ class Session:
         self.candidates = self._find(named) if named else self._candidates()
         self.out = Path(out or self.run.evaluations(tta))
         self.data, self.fresh, self.tta = data and Path(data), fresh, tta
-        self.opened = self.run.open_checkpoint(self.candidates[0], config and Path(config))
-        if overrides:
-            apply_overrides(self.opened.config, overrides)
-        if tta:
-            self.opened = self.opened._replace(config=with_views(self.opened.config))
+        self._config, self._overrides = config and Path(config), overrides
+        self.opened = self._open(self.candidates[0])
         self._predictions: dict[tuple[Path, str], PartPredictions] = {}
         self._records: dict[tuple[Path, str], list[ImageRecord]] = {}
 
@@ -100,11 +97,16 @@ class Session:
         return found or [self.run.best_checkpoint]  # which says that there is none
 
     def checkpoint(self, file: Path) -> Checkpoint:
-        """A candidate with the session's config; only the latest is held."""
+        """A candidate with its own config, or the one that was named; only the latest is held."""
         if self.opened.file != file:
-            same = dict(config=self.opened.config, config_source=self.opened.config_source)
-            self.opened = self.run.open_checkpoint(file)._replace(**same)
+            self.opened = self._open(file)
         return self.opened
+
+    def _open(self, file: Path) -> Checkpoint:
+        opened = self.run.open_checkpoint(file, self._config)
+        if self._overrides:
+            apply_overrides(opened.config, self._overrides)
+        return opened._replace(config=with_views(opened.config)) if self.tta else opened
 
     def predictions(self, file: Path, part: str) -> PartPredictions:
         """What a checkpoint predicts on a part; predicted at most once."""

@@ -87,7 +87,10 @@ def read_training_log(run: Path) -> TrainingLog:
             if 'loss' in entry:
                 train.append(entry)
             elif any(isinstance(entry[key], float) for key in entry.keys() - NOT_METRICS):
-                val.append(entry | {'after': train[-1]['step'] if train else 0})
+                after = train[-1]['step'] if train else 0
+                # A validation that was killed, or kept by no checkpoint, is done again.
+                val = [old for old in val if (old['step'], old['after']) != (entry['step'], after)]
+                val.append(entry | {'after': after})
     unit = 'epoch' if any('epoch' in entry for entry in train) else 'iteration'
     length = 1.0
     if unit == 'epoch' and (match := _last_match(EPOCH, texts)):

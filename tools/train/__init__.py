@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cellkit.errors import UserError
-from cellkit.files.program import quiet
+from cellkit.files.program import hand_on_signals, quiet
+from cellkit.files.run_folder import family, free_folder, newest_of
 from tools.train.pick import pick_config
 
 
@@ -26,7 +27,8 @@ def train(
     Args:
         config: Config file; the one that fits the machine and the data when None.
         overrides: Values by dotted key, or ``KEY=VALUE`` texts.
-        work_dir: The run folder; ``work_dirs/CONFIG`` when None.
+        work_dir: The run folder. When None, ``work_dirs/CONFIG``, or ``work_dirs/CONFIG_2`` and so
+            on where that is another run's; a resume takes the one that was written to last.
         resume: Go on from the run's last checkpoint, or from the one named.
         gpus: With more than one, mim starts a process for each; the overrides must be texts then.
 
@@ -46,8 +48,6 @@ def train(
             f'{config}: there is no such config'
             + (f'; {config.parent} has {near}' if near else '; give the path of a .py file')
         )
-    if gpus > 1:
-        return _with_mim(config, overrides, work_dir, resume, gpus)
     with quiet():  # late: it takes seconds, --help shouldn't
         from mmdet.utils import setup_cache_size_limit_of_dynamo
         from mmengine.config import Config
@@ -63,7 +63,9 @@ def train(
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = f'work_dirs/{config.stem}'
+        cfg.work_dir = str(_own_folder(Path(f'work_dirs/{config.stem}'), resume))
+    if gpus > 1:
+        return _with_mim(config, overrides, Path(cfg.work_dir), resume, gpus)
     if resume:
         cfg.resume = True
         cfg.load_from = None if resume is True else str(resume)
@@ -78,10 +80,28 @@ def train(
     return Path(runner.work_dir)
 
 
+def _own_folder(folder: Path, resume: bool | Path | str) -> Path:
+    """The folder of a run that was given none.
+
+    Args:
+        folder: That of the config's first run.
+        resume: As for :func:`train`.
+    """
+    if resume is True:
+        return newest_of(folder)
+    if resume and Path(resume).parent in family(folder):
+        return Path(resume).parent
+    if (found := free_folder(folder)) != folder:
+        print(
+            f'{folder} holds another run (RESUME=1 goes on with it): writing {found}.', flush=True
+        )
+    return found
+
+
 def _with_mim(
     config: Path,
     overrides: Mapping[str, Any] | Sequence[str],
-    work_dir: Path | str | None,
+    work_dir: Path,
     resume: bool | Path | str,
     gpus: int,
 ) -> Path:
@@ -89,10 +109,11 @@ def _with_mim(
     if isinstance(overrides, Mapping):
         raise UserError('on several GPUs give the overrides as KEY=VALUE texts')
     command = ['train', 'mmdet', str(config), '--launcher', 'pytorch', '--gpus', str(gpus)]
-    command += ['--work-dir', str(work_dir)] if work_dir is not None else []
+    command += ['--work-dir', str(work_dir)]
     command += ['--resume', *([] if resume is True else [str(resume)])] if resume else []
     command += ['--cfg-options', *overrides] if overrides else []
+    hand_on_signals()
     done = subprocess.run([sys.executable, '-m', 'tools.train.run_mim', *command])
     if done.returncode:
         raise UserError(f'training {config} ended with status {done.returncode}; see above')
-    return Path(work_dir or f'work_dirs/{config.stem}')
+    return work_dir

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import warnings
 
+from cellkit.files.program import hand_on_signals
+
 warnings.filterwarnings('ignore', message='pkg_resources is deprecated')
 
 from mim.cli import cli  # noqa: E402
@@ -14,6 +16,7 @@ from mim.cli import cli  # noqa: E402
 
 def main() -> int:
     """Exit status of the program that mim started, 128 + signal if it was killed."""
+    hand_on_signals()
     try:
         cli(prog_name='mim')
     except subprocess.CalledProcessError as error:

@@ -18,6 +18,7 @@ from cellkit.files.writing import sha256_of
 from cellkit.rle import encode_crops
 from tools.evaluate import evaluate
 from tools.evaluate.__main__ import main
+from tools.evaluate.session import Session
 from tools.report.__main__ import main as report
 from tools.runs import predictions
 from tools.runs.run import Run
@@ -296,3 +297,14 @@ def test_a_checkpoint_of_another_model_is_told(real_run, capsys):
     sentence = failure([real_run, *options], capsys)
     assert "iter_1.pth: the checkpoint is not of this config's model" in sentence
     assert not (real_run / 'predictions').exists()
+
+
+def test_each_checkpoint_goes_with_its_own_config(run, detector):
+    """Two experiments in one folder: one's config was used for the other's weights."""
+    text = Config.fromfile(run / 'config.py').pretty_text
+    files = []
+    for k in (1, 2):
+        files.append(run / f'epoch_{k}.pth')
+        torch.save({'state_dict': {}, 'meta': {'cfg': f'{text}\nexperiment = {k}\n'}}, files[-1])
+    session = Session(run, checkpoints=files)
+    assert [session.checkpoint(file).config.experiment for file in files] == [1, 2]

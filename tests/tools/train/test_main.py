@@ -75,6 +75,23 @@ def test_several_gpus_are_mims(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         train(CONFIG, {'a.b': 1}, gpus=2)
 
 
+def test_a_run_without_a_folder_takes_one_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = Path('work_dirs/x')
+    assert training._own_folder(first, False) == first
+    for folder in (first, Path('work_dirs/x_2')):
+        folder.mkdir(parents=True)
+        (folder / 'iter_1.pth').touch()
+    assert training._own_folder(first, False) == Path('work_dirs/x_3')
+    assert 'work_dirs/x holds another run (RESUME=1 goes on with it)' in capsys.readouterr().out
+    os.utime(first / 'iter_1.pth', (1, 1))
+    assert training._own_folder(first, True) == Path('work_dirs/x_2')
+    assert training._own_folder(first, first / 'iter_1.pth') == first
+    assert training._own_folder(first, 'downloads/iter_1.pth') == Path('work_dirs/x_3')
+
+
 @pytest.mark.slow
 def test_a_run_from_a_notebook(tiny_data: Path, tmp_path: Path) -> None:
     """In a process of its own: a run sets up logging and random numbers for the whole process."""
