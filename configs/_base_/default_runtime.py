@@ -8,7 +8,7 @@ runner_type = 'StrictRunner'  # a misspelt override is an error: custom_modules/
 micro_batch = dict(size=None, out_of_memory='stop')
 
 default_hooks = dict(
-    checkpoint=dict(save_best='coco/segm_mAP', rule='greater', max_keep_ckpts=2),
+    checkpoint=dict(save_best='coco/segm_mAP', max_keep_ckpts=2),
 )
 # Training losses on validation images, for the curves of `make report`.
 custom_hooks = [dict(type='ValidationLossHook', max_images=32)]

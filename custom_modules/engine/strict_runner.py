@@ -28,8 +28,10 @@ from cellkit.files.cores import usable_cores
 from custom_modules.engine.batch_choice import batch_a_gpu
 from custom_modules.engine.config_check import find_unread_settings
 from custom_modules.engine.fitted_batch import FittedBatch
+from custom_modules.engine.linked_settings import FOR_EVER, follow, schedule_problem
 from custom_modules.engine.micro_batches import StepInParts
 from custom_modules.engine.peak_memory import peak_memory_gib
+from custom_modules.engine.resumed_settings import check_resumed, kept_settings
 from custom_modules.models.mixed_precision_mask_rcnn import precision_of
 
 # What the log file keeps and the first screen does not need.
@@ -45,7 +47,6 @@ NOT_ON_SCREEN = (
 if device_utils.DEVICE == 'mps':  # torchvision's operators and MMDetection are not tested there
     device_utils.DEVICE = 'cpu'
 
-FOR_EVER = 10**9  # MMEngine's end of a schedule that has none
 FETCH_TIMEOUT = 30.0  # seconds without an answer from the host of pretrained weights
 
 
@@ -129,7 +130,11 @@ class StrictRunner(Runner):
             written = Config.fromfile(filename, import_custom_modules=False)
             if problems := find_unread_settings(written.to_dict(), cfg.to_dict()):
                 raise SystemExit(f'In {filename}: {"; ".join(problems)}.')
+        with _one_sentence(UserError):
+            followed = follow(written, cfg)
         runner = super().from_cfg(cfg)
+        if followed:
+            runner.logger.info(f'Settings that follow others: {"; ".join(followed)}.')
         runner._limit_workers(written)
         return runner
 
@@ -274,6 +279,9 @@ class StrictRunner(Runner):
         if isinstance(built, list):
             counts = getattr(self.optim_wrapper, '_accumulative_counts', 1)
             steps = math.ceil(self.train_loop.max_iters / counts)
+            loop = self.train_loop
+            if problem := schedule_problem(built, loop.max_iters, loop.max_epochs):
+                raise SystemExit(problem)
             if warning := warmup_warning(steps, math.ceil(warmup_iterations(built) / counts)):
                 self.logger.warning(warning)
         return built
@@ -294,13 +302,24 @@ class StrictRunner(Runner):
         with _one_sentence(UserError):
             super().load_or_resume()
 
+    def _kept_settings(self) -> dict[str, list[dict]]:
+        schedulers = self.param_schedulers if isinstance(self.param_schedulers, list) else []
+        return kept_settings(
+            self.optim_wrapper.state_dict(), [each.state_dict() for each in schedulers]
+        )
+
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """As MMEngine's; afterwards this folder's checkpoints are the ones that get replaced.
+
+        A checkpoint brings rate and schedule along: a config that asks for others is refused.
 
         The message hub remembers absolute paths: in a copy, the next best checkpoint would
         delete the original's.
         """
+        asked = self._kept_settings()
         super().resume(filename, *args, **kwargs)
+        with _one_sentence(UserError):
+            check_resumed(asked, self._kept_settings(), filename)
         if any(isinstance(h, CheckpointHook) and h.out_dir for h in self.hooks):
             return  # they are kept elsewhere on purpose
         for key, value in list(self.message_hub.runtime_info.items()):
