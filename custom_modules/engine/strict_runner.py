@@ -5,6 +5,7 @@ import math
 import os
 import pickle
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,10 +27,12 @@ from torch.utils.data import DataLoader
 from cellkit.errors import UserError
 from cellkit.files.cores import usable_cores
 from custom_modules.engine.batch_choice import batch_a_gpu
-from custom_modules.engine.config_check import find_unread_settings
+from custom_modules.engine.config_check import find_unread_in_file, find_unread_settings
+from custom_modules.engine.custom_keys import check_custom_keys
 from custom_modules.engine.fitted_batch import FittedBatch
 from custom_modules.engine.linked_settings import FOR_EVER, follow, schedule_problem
 from custom_modules.engine.micro_batches import StepInParts
+from custom_modules.engine.override_values import read_otherwise
 from custom_modules.engine.peak_memory import peak_memory_gib
 from custom_modules.engine.resumed_settings import check_resumed, kept_settings
 from custom_modules.models.mixed_precision_mask_rcnn import precision_of
@@ -104,7 +107,8 @@ def warmup_warning(steps: int, warmup: int) -> str | None:
 class StrictRunner(Runner):
     """MMEngine's runner for people who type settings by hand.
 
-    - An override that nothing reads is an error that names the nearest real key.
+    - A setting that nothing reads is an error that names the nearest real key, and so is a value of
+      the wrong kind. Settings that belong together follow each other.
     - Pretrained weights, a data set or a checkpoint that is not there: one sentence, exit status 1.
     - A run folder that was copied or moved resumes from its own checkpoints.
     - Checkpoints are written beside and then renamed: a kill never leaves half a file.
@@ -128,7 +132,11 @@ class StrictRunner(Runner):
         written = cfg
         if filename and Path(filename).is_file():
             written = Config.fromfile(filename, import_custom_modules=False)
-            if problems := find_unread_settings(written.to_dict(), cfg.to_dict()):
+            if Path(sys.argv[0]).name in ('train.py', 'test.py'):  # what mim starts
+                with _one_sentence(UserError):
+                    cfg.merge_from_dict(read_otherwise(sys.argv))
+            problems = find_unread_settings(written.to_dict(), cfg.to_dict())
+            if problems := [*problems, *find_unread_in_file(filename)]:
                 raise SystemExit(f'In {filename}: {"; ".join(problems)}.')
         with _one_sentence(UserError):
             followed = follow(written, cfg)
@@ -186,6 +194,10 @@ class StrictRunner(Runner):
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """As MMEngine's; a model that computes in float16 gets the loss scaling that it needs."""
         kind = isinstance(optim_wrapper, dict) and optim_wrapper.get('type', 'OptimWrapper')
+        if isinstance(optim_wrapper, dict):
+            names = (name for name, _ in self._network.named_parameters())
+            with _one_sentence(UserError):
+                check_custom_keys(optim_wrapper.get('paramwise_cfg'), names)
         if not is_cuda_available():
             if kind == 'AmpOptimWrapper':
                 raise SystemExit(
