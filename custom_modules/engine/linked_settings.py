@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.optim.scheduler import CosineAnnealingParamScheduler
 
 from cellkit.errors import UserError
+from cellkit.instances import CLASSES
 
 # Words of a value's name, and what is better. A bias is best at 0, a threshold is no score.
 WORDS = {
@@ -150,6 +151,47 @@ def _follow_length(written: Mapping, config: Mapping) -> Iterator[str]:
             yield f'{path}.{key}={schedule[key]}, for train_cfg.{unit}={new}'
 
 
+def _follow_absent(config: MutableMapping) -> Iterator[str]:
+    """Without one of a part's loader, loop and evaluator there are none of them."""
+    for part in ('val', 'test'):
+        keys = [f'{part}_{name}' for name in ('dataloader', 'cfg', 'evaluator')]
+        given = [key for key in keys if config.get(key) is not None]
+        if not given or len(given) == len(keys) or not all(key in config for key in keys):
+            continue
+        for key in given:
+            config[key] = None
+            yield f'{key}=None, as {part} has another part that is None'
+    hook = (config.get('default_hooks') or {}).get('checkpoint')
+    if config.get('val_dataloader', hook) is None and hook and hook.get('save_best'):
+        hook['save_best'] = None
+        yield 'default_hooks.checkpoint.save_best=None, as nothing is validated'
+
+
+def _classes(model: Any, path: str) -> Iterator[tuple[str, int]]:
+    if isinstance(model, Mapping):
+        if isinstance(number := model.get('num_classes'), int):
+            yield f'{path}.num_classes', number
+        for key, value in model.items():
+            yield from _classes(value, f'{path}.{key}')
+    elif isinstance(model, (list, tuple)):
+        for index, value in enumerate(model):
+            yield from _classes(value, f'{path}.{index}')
+
+
+def _check_classes(config: Mapping) -> None:
+    found = dict(_classes((config.get('model') or {}).get('roi_head'), 'model.roi_head'))
+    if len(set(found.values())) > 1:
+        said = ' and '.join(f'{path}={number}' for path, number in found.items())
+        raise UserError(f'{said} differ: give the same number to all heads')
+    dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
+    if dataset.get('type') == 'BCCDDataset' and set(found.values()) - {len(CLASSES)}:
+        path, number = next(iter(found.items()))
+        raise UserError(
+            f'{path}={number}, but the prepared data have {len(CLASSES)} class '
+            f'({", ".join(CLASSES)}): leave it out'
+        )
+
+
 def follow(written: Mapping, config: MutableMapping) -> list[str]:
     """Has linked settings follow the overrides, in place.
 
@@ -163,7 +205,9 @@ def follow(written: Mapping, config: MutableMapping) -> list[str]:
     Raises:
         UserError: What follows is not clear: it names the setting to give.
     """
-    return [*_follow_value(written, config), *_follow_length(written, config)]
+    absent = list(_follow_absent(config))
+    _check_classes(config)
+    return [*absent, *_follow_value(written, config), *_follow_length(written, config)]
 
 
 def schedule_problem(schedulers: Sequence[Any], iterations: int, epochs: int) -> str | None:

@@ -26,10 +26,12 @@ from torch.utils.data import DataLoader
 
 from cellkit.errors import UserError
 from cellkit.files.cores import usable_cores
+from cellkit.files.program import STOPPED
 from custom_modules.engine.batch_choice import batch_a_gpu
 from custom_modules.engine.config_check import find_unread_in_file, find_unread_settings
 from custom_modules.engine.custom_keys import check_custom_keys
 from custom_modules.engine.fitted_batch import FittedBatch
+from custom_modules.engine.known_values import check_save_best
 from custom_modules.engine.linked_settings import FOR_EVER, follow, schedule_problem
 from custom_modules.engine.micro_batches import StepInParts
 from custom_modules.engine.override_values import read_otherwise
@@ -64,6 +66,11 @@ def _one_sentence(*errors: type[Exception]) -> Iterator[None]:
         yield
     except errors as error:
         raise SystemExit(str(error)) from error
+
+
+def sentence_of(error: UserError) -> str:
+    """An error's sentence, also where a loader's process put its traceback before it."""
+    return str(error).strip().splitlines()[-1].removeprefix('cellkit.errors.UserError: ')
 
 
 def pretrained_settings(model: Any, path: str = 'model') -> dict[str, str]:
@@ -140,7 +147,8 @@ class StrictRunner(Runner):
                 raise SystemExit(f'In {filename}: {"; ".join(problems)}.')
         with _one_sentence(UserError):
             followed = follow(written, cfg)
-        runner = super().from_cfg(cfg)
+        with _one_sentence(UserError):
+            runner = super().from_cfg(cfg)
         if followed:
             runner.logger.info(f'Settings that follow others: {"; ".join(followed)}.')
         runner._limit_workers(written)
@@ -188,7 +196,8 @@ class StrictRunner(Runner):
         if isinstance(dataloader, dict) and not dataloader.get('num_workers'):
             only_for_workers = ('persistent_workers', 'prefetch_factor')
             dataloader = {k: v for k, v in dataloader.items() if k not in only_for_workers}
-        with _one_sentence(FileNotFoundError, ValueError, UserError):
+        # Not ValueError: what a user can mend is said by a UserError, the rest is a fault.
+        with _one_sentence(FileNotFoundError, UserError):
             return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
@@ -207,6 +216,13 @@ class StrictRunner(Runner):
         elif kind == 'OptimWrapper' and precision_of(self._network, 'cuda') == 'float16':
             optim_wrapper = {**optim_wrapper, 'type': 'AmpOptimWrapper'}
         return super().build_optim_wrapper(optim_wrapper)
+
+    def build_val_loop(self, loop: Any) -> Any:
+        """As MMEngine's; a value that no validation gives can't choose the best checkpoint."""
+        built = super().build_val_loop(loop)
+        with _one_sentence(UserError):
+            check_save_best(self.hooks, built.evaluator.metrics)
+        return built
 
     def build_evaluator(self, evaluator: Any) -> Any:
         """As MMEngine's, with one sentence for a missing annotation file."""
@@ -254,6 +270,19 @@ class StrictRunner(Runner):
             self._fit_batch(self._train_dataloader)
         try:
             model = super().train()
+        except UserError as error:
+            raise SystemExit(sentence_of(error)) from None
+        except KeyboardInterrupt:
+            if Path(sys.argv[0]).name != 'train.py':
+                raise  # the program that started the run says it
+            kept = self._own_checkpoint()
+            print(
+                f'\nStopped; --resume goes on from {kept}.'
+                if kept
+                else '\nStopped; no checkpoint.',
+                file=sys.stderr,
+            )
+            raise SystemExit(STOPPED) from None
         except torch.cuda.OutOfMemoryError as error:
             if self._fitted is None:
                 raise

@@ -185,7 +185,7 @@ def _predict(
     try:
         with quiet():  # pycocotools talks
             images = DATASETS.build(dict(dataset))
-    except (FileNotFoundError, ValueError) as error:
+    except FileNotFoundError as error:
         raise UserError(str(error).rstrip('.')) from error
     workers = config.get('test_dataloader', {}).get('num_workers', 0)
     sampler = dict(type='DefaultSampler', shuffle=False)

@@ -16,7 +16,7 @@ def _said(value: Any) -> str:
 
 def _problem(path: str, key: str, before: Any, after: Any, parent: Mapping) -> str | None:
     was, now = kind_of(before), kind_of(after)
-    if now is None or now == was:
+    if now is None or now == was or key == 'type':  # names of types are checked elsewhere
         return None
     takes = None
     for target in readers_of(path, parent):

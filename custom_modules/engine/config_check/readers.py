@@ -45,6 +45,7 @@ LOOKED_UP = {
     'env_cfg.dist_cfg': {'init_backend', 'port'},  # the port is for Slurm
     'env_cfg': {'cudnn_benchmark', 'dist_cfg', 'mp_cfg', 'resource_limit'},
     'env_cfg.mp_cfg': {'mp_start_method', 'opencv_num_threads'},
+    'train_cfg': {'by_epoch'},
     'micro_batch': {'out_of_memory', 'size'},
     'optim_wrapper': {'clip_grad', 'constructor', 'paramwise_cfg'},
     'optim_wrapper.clip_grad': {'clip_value', 'type'},

@@ -165,3 +165,18 @@ def test_a_schedule_that_stays_at_its_end_passes() -> None:
     optimizer = SGD(nn.Linear(1, 1).parameters(), lr=1.0)
     schedule = CosineAnnealingLR(optimizer, T_max=20, begin=0, end=20, by_epoch=False)
     assert schedule_problem([schedule], 40, 1) is None
+
+
+def test_classes_of_one_head_alone_are_refused() -> None:
+    with pytest.raises(UserError, match=r'bbox_head\.num_classes=2 and .*num_classes=1 differ'):
+        followed('bccd_vitb_mask_rcnn', model__roi_head__bbox_head__num_classes=2)
+    both = {f'model__roi_head__{head}_head__num_classes': 2 for head in ('bbox', 'mask')}
+    with pytest.raises(UserError, match=r'the prepared data have 1 class \(cell\)'):
+        followed('bccd_vitb_mask_rcnn', **both)
+
+
+def test_no_validation_is_one_setting() -> None:
+    config, notes = followed('bccd_vitb_mask_rcnn', val_dataloader=None)
+    assert config.val_cfg is config.val_evaluator is None
+    assert config.default_hooks.checkpoint.save_best is None
+    assert len(notes) == 3
