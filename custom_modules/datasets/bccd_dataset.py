@@ -50,7 +50,21 @@ def find_problems(coco: Any, classes: tuple[str, ...] = CLASSES) -> list[str]:
         problems.append(f'annotation {lost[0]} belongs to no image ({len(lost)} such annotations)')
     if odd := [ann['id'] for ann in coco['annotations'] if ann['category_id'] not in wanted]:
         problems.append(f'annotation {odd[0]} has an unknown category ({len(odd)} such ones)')
+    sizes = {image['id']: (image['width'], image['height']) for image in coco['images']}
+    if bad := [a['id'] for a in coco['annotations'] if not _is_inside(a, sizes)]:
+        problems.append(
+            f'the box of annotation {bad[0]} has no area or lies outside its image ({len(bad)} '
+            'such ones), so training would leave it out and evaluation would not'
+        )
     return problems
+
+
+def _is_inside(annotation: dict, sizes: dict[Any, tuple[int, int]]) -> bool:
+    """Whether MMDetection would train on an annotation's box."""
+    left, top, width, height = annotation['bbox']
+    columns, rows = sizes.get(annotation['image_id'], (left + width, top + height))
+    inside = min(left + width, columns) > max(left, 0) and min(top + height, rows) > max(top, 0)
+    return inside and width >= 1 and height >= 1 and annotation['area'] > 0
 
 
 @DATASETS.register_module()
@@ -81,6 +95,11 @@ class BCCDDataset(CocoDataset):
         if problems := find_problems(coco):
             raise UserError(
                 f'{path} cannot be used because {"; ".join(problems)}: run `make prepare` again'
+            )
+        if not self.test_mode and not any(not a.get('iscrowd') for a in coco['annotations']):
+            raise UserError(
+                f'{path} has no cell to train on: its {len(coco["annotations"])} annotations are '
+                'crowd regions, which training leaves out; run `make prepare` again'
             )
         # Checkpoints hold the training set's metainfo: whoever evaluates one can tell whether the
         # data are still the same.

@@ -24,6 +24,22 @@ def keys_of(metric: CellMetric) -> set[str]:
     return {f'{metric.prefix}/{key}' for key in metric.values([record])}
 
 
+def check_truth(metrics: Iterable[Any]) -> None:
+    """Look for a true cell to validate on.
+
+    Raises:
+        UserError: There is none, so that every checkpoint would be as good as any other.
+    """
+    for metric in metrics:
+        if isinstance(metric, CellMetric) and not any(
+            image.rles for image in metric.truth.images.values()
+        ):
+            raise UserError(
+                f'{metric.truth.path} has no cell: no checkpoint can be the best on it; run `make '
+                'prepare` again, or train without validation (val_dataloader=None)'
+            )
+
+
 def check_save_best(hooks: Iterable[Any], metrics: Iterable[Any]) -> None:
     """Look for every value that a checkpoint hook waits for.
 

@@ -5,6 +5,7 @@ does, and "better" means what the chosen value asks for. ``schedule_problem`` lo
 built, where epochs have become iterations.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
@@ -167,6 +168,33 @@ def _follow_absent(config: MutableMapping) -> Iterator[str]:
         yield 'default_hooks.checkpoint.save_best=None, as nothing is validated'
 
 
+def _annotations(config: Mapping, part: str) -> str | None:
+    dataset = (config.get(f'{part}_dataloader') or {}).get('dataset') or {}
+    file = dataset.get('ann_file')
+    return os.path.join(dataset.get('data_root') or '', file) if isinstance(file, str) else None
+
+
+def _follow_annotations(written: Mapping, config: MutableMapping) -> Iterator[str]:
+    """Has images be scored against their own annotations."""
+    for part in ('val', 'test'):
+        file, before = _annotations(config, part), _annotations(written, part)
+        metrics = config.get(f'{part}_evaluator') or []
+        for index, metric in enumerate([metrics] if isinstance(metrics, Mapping) else metrics):
+            path = f'{part}_evaluator' + ('' if isinstance(metrics, Mapping) else f'.{index}')
+            theirs = metric.get('ann_file') if isinstance(metric, Mapping) else None
+            if None in (file, theirs) or os.path.normpath(theirs) == os.path.normpath(file):
+                continue
+            was = (_at(written, path) or {}).get('ann_file')
+            if file == before or theirs != was:
+                raise UserError(
+                    f'{part}_dataloader reads {file} and {path} {theirs}: images would be scored '
+                    f"against another set's annotations, so give {path}.ann_file as well, or name "
+                    'the data with the environment variable DATA_ROOT'
+                )
+            metric['ann_file'] = file
+            yield f'{path}.ann_file={file}, for {part}_dataloader.dataset'
+
+
 def _classes(model: Any, path: str) -> Iterator[tuple[str, int]]:
     if isinstance(model, Mapping):
         if isinstance(number := model.get('num_classes'), int):
@@ -207,6 +235,7 @@ def follow(written: Mapping, config: MutableMapping) -> list[str]:
     """
     absent = list(_follow_absent(config))
     _check_classes(config)
+    absent += _follow_annotations(written, config)
     return [*absent, *_follow_value(written, config), *_follow_length(written, config)]
 
 

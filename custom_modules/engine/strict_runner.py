@@ -31,7 +31,7 @@ from custom_modules.engine.batch_choice import batch_a_gpu
 from custom_modules.engine.config_check import find_unread_in_file, find_unread_settings
 from custom_modules.engine.custom_keys import check_custom_keys
 from custom_modules.engine.fitted_batch import FittedBatch
-from custom_modules.engine.known_values import check_save_best
+from custom_modules.engine.known_values import check_save_best, check_truth
 from custom_modules.engine.linked_settings import FOR_EVER, follow, schedule_problem
 from custom_modules.engine.micro_batches import StepInParts
 from custom_modules.engine.override_values import read_otherwise
@@ -222,6 +222,7 @@ class StrictRunner(Runner):
         built = super().build_val_loop(loop)
         with _one_sentence(UserError):
             check_save_best(self.hooks, built.evaluator.metrics)
+            check_truth(built.evaluator.metrics)
         return built
 
     def build_evaluator(self, evaluator: Any) -> Any:

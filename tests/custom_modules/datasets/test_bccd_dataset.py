@@ -124,3 +124,24 @@ def test_a_fault_of_the_pipeline_is_not_the_images(root: Path) -> None:
     dataset.pipeline.transforms.append(lambda results: results['no such key'])
     with pytest.raises(KeyError):
         dataset[0]
+
+
+@pytest.mark.parametrize(
+    'change',
+    [{'bbox': [3, 2, 0, 6]}, {'bbox': [40, 2, 6, 6]}, {'bbox': [3, -9, 6, 6]}, {'area': 0}],
+)
+def test_a_box_that_training_would_drop_is_told(root: Path, change: dict) -> None:
+    coco = json.loads((root / 'train.json').read_text())
+    coco['annotations'][1] |= change
+    (root / 'train.json').write_text(json.dumps(coco))
+    with pytest.raises(UserError, match=r'the box of annotation 2 .* \(1 such ones\)'):
+        load(root)
+
+
+def test_crowds_alone_are_nothing_to_train_on(root: Path) -> None:
+    coco = json.loads((root / 'train.json').read_text())
+    for annotation in coco['annotations']:
+        annotation['iscrowd'] = 1
+    (root / 'train.json').write_text(json.dumps(coco))
+    with pytest.raises(UserError, match=r'train\.json has no cell to train on: its 2 annotations'):
+        load(root)

@@ -9,7 +9,7 @@ from mmengine.hooks import CheckpointHook
 
 from cellkit.errors import UserError
 from cellkit.metrics.records import VALUES
-from custom_modules.engine.known_values import check_save_best
+from custom_modules.engine.known_values import check_save_best, check_truth
 from custom_modules.engine.validation_loss import ValidationLossHook
 
 
@@ -43,3 +43,8 @@ def test_an_unknown_one_is_told_with_the_nearest(metrics: list, name: str, neare
 def test_a_loss_wants_its_hook(metrics: list) -> None:
     with pytest.raises(UserError, match='save_best=val_loss'):
         check_save_best(hooks('val_loss')[1:], metrics)
+
+
+def test_a_validation_part_without_cells_is_told(metrics: list) -> None:
+    with pytest.raises(UserError, match=r'val\.json has no cell: no checkpoint can be the best'):
+        check_truth(metrics)

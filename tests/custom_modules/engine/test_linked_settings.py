@@ -180,3 +180,14 @@ def test_no_validation_is_one_setting() -> None:
     assert config.val_cfg is config.val_evaluator is None
     assert config.default_hooks.checkpoint.save_best is None
     assert len(notes) == 3
+
+
+def test_annotations_follow_the_images() -> None:
+    config, notes = followed('bccd_vitb_mask_rcnn', val_dataloader__dataset__data_root='other')
+    assert {metric.ann_file for metric in config.val_evaluator} == {'other/annotations/val.json'}
+    assert {metric.ann_file for metric in config.test_evaluator} == {
+        'data/bccd/annotations/test.json'
+    }
+    assert len(notes) == 3
+    with pytest.raises(UserError, match=r"against another set's annotations, so give val_eval"):
+        followed('bccd_vitb_mask_rcnn', val_evaluator__0__ann_file='elsewhere.json')
