@@ -6,9 +6,9 @@ sample draws as many images as there are, with replacement; the interval is the 
 Introduction to the Bootstrap*, 1993, chapter 13). With a dozen images it is somewhat too narrow.
 
 Of n images the interval of a mean is that of Student's t with 1.96 sqrt((n - 1) / n) in place of
-t's own quantile (Hesterberg, *What Teachers Should Know About the Bootstrap*, The American Statistician
-69, 2015), so that it covers the truth in 85 % of cases for n = 5, 90 % for n = 10, 93 % for n = 20,
-and has no width at all for n = 1. Below :data:`LEAST_IMAGES` none is given.
+t's own quantile (Hesterberg, *What Teachers Should Know About the Bootstrap*, The American
+Statistician 69, 2015): it covers the truth in 85 % of cases for n = 5, 90 % for n = 10, 93 % for
+n = 20, and has no width for n = 1. Below :data:`LEAST_IMAGES` none is given.
 """
 
 from __future__ import annotations
