@@ -20,6 +20,13 @@ class UserError(Exception):
         self.details = tuple(details)
 
 
+class BadSetting(UserError, ValueError):
+    """A setting's value that can't be; names the setting.
+
+    Other ValueErrors are faults of a program, and keep their traceback.
+    """
+
+
 @dataclass(frozen=True, order=True)
 class Problem:
     """Something wrong with one file, and what the user can do about it."""

@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from types import FrameType
 
-import psutil
-
 from cellkit.errors import UserError
 
 DONE, PARTLY, UNUSABLE, STOPPED = 0, 1, 2, 130
@@ -68,6 +66,8 @@ def hand_on_signals() -> None:
     """Have SIGTERM and SIGUSR1 go to the programs that this one has started and waits for."""
 
     def hand_on(number: int, frame: FrameType | None) -> None:
+        import psutil  # late: set-up runs without it
+
         for child in psutil.Process().children():
             child.send_signal(number)
 

@@ -20,7 +20,7 @@ import numpy as np
 from cellkit.label_maps import areas_and_boxes
 from cellkit.metrics.aggregated_jaccard import aji, aji_terms
 from cellkit.metrics.average_precision import ImageMatches, coco_values, match_boxes, match_masks
-from cellkit.metrics.bootstrap import confidence_intervals, resampled_weights
+from cellkit.metrics.bootstrap import LEAST_IMAGES, confidence_intervals, resampled_weights
 from cellkit.metrics.boundary import BOUNDARY_TOLERANCE, boundary_f1, boundary_terms
 from cellkit.metrics.counting import count_by_score, count_values, stable_threshold
 from cellkit.metrics.error_analysis import Outcomes, explain
@@ -249,8 +249,11 @@ def intervals(
         progress: Wraps the samples, for a progress bar.
 
     Returns:
-        Low and high end by the keys of :func:`values`.
+        Low and high end by the keys of :func:`values`; nothing for fewer images than
+        :data:`~cellkit.metrics.bootstrap.LEAST_IMAGES`.
     """
+    if len(records) < LEAST_IMAGES:
+        return {}
     weights = progress(resampled_weights(len(records), samples, seed))
     return confidence_intervals(values_by_weights(records, threshold), weights, level)
 

@@ -10,7 +10,7 @@ micro_batch = dict(size=None, out_of_memory='stop')
 load_what_fits = False  # load_from: leave out tensors of another size instead of refusing them
 
 default_hooks = dict(
-    checkpoint=dict(save_best='coco/segm_mAP', rule='greater', max_keep_ckpts=2),
+    checkpoint=dict(save_best='coco/segm_mAP', max_keep_ckpts=2),
 )
 # Training losses on validation images, for the curves of `make report`.
 custom_hooks = [dict(type='ValidationLossHook', max_images=32)]

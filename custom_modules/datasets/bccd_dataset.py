@@ -6,10 +6,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import cv2
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import MMLogger
 
+from cellkit.errors import UserError
 from cellkit.files.program import quiet
 from cellkit.instances import CLASSES
 
@@ -48,7 +50,21 @@ def find_problems(coco: Any, classes: tuple[str, ...] = CLASSES) -> list[str]:
         problems.append(f'annotation {lost[0]} belongs to no image ({len(lost)} such annotations)')
     if odd := [ann['id'] for ann in coco['annotations'] if ann['category_id'] not in wanted]:
         problems.append(f'annotation {odd[0]} has an unknown category ({len(odd)} such ones)')
+    sizes = {image['id']: (image['width'], image['height']) for image in coco['images']}
+    if bad := [a['id'] for a in coco['annotations'] if not _is_inside(a, sizes)]:
+        problems.append(
+            f'the box of annotation {bad[0]} has no area or lies outside its image ({len(bad)} '
+            'such ones), so training would leave it out and evaluation would not'
+        )
     return problems
+
+
+def _is_inside(annotation: dict, sizes: dict[Any, tuple[int, int]]) -> bool:
+    """Whether MMDetection would train on an annotation's box."""
+    left, top, width, height = annotation['bbox']
+    columns, rows = sizes.get(annotation['image_id'], (left + width, top + height))
+    inside = min(left + width, columns) > max(left, 0) and min(top + height, rows) > max(top, 0)
+    return inside and width >= 1 and height >= 1 and annotation['area'] > 0
 
 
 @DATASETS.register_module()
@@ -58,8 +74,8 @@ class BCCDDataset(CocoDataset):
     A wrong file would otherwise train on nothing: ``CocoDataset`` skips what it does not know.
 
     Raises:
-        ValueError: The annotation file is not this project's data set.
-        FileNotFoundError: The annotation file or an image is not there.
+        UserError: The annotation file is not there or not this project's data set, or an image is
+            not there or can't be read.
     """
 
     METAINFO = dict(classes=CLASSES, palette=[(220, 20, 60)])
@@ -68,17 +84,22 @@ class BCCDDataset(CocoDataset):
         """Reads and checks the annotation file."""
         path = Path(self.ann_file)
         if not path.is_file():
-            raise FileNotFoundError(
-                f'{path} is not there: run `make prepare`, or point DATA_ROOT at a prepared folder.'
+            raise UserError(
+                f'{path} is not there: run `make prepare`, or point DATA_ROOT at a prepared folder'
             )
         content = path.read_bytes()
         try:
             coco = json.loads(content)
         except ValueError as error:
-            raise ValueError(f'{path} is not JSON ({error}): run `make prepare` again.') from error
+            raise UserError(f'{path} is not JSON ({error}): run `make prepare` again') from error
         if problems := find_problems(coco):
-            raise ValueError(
-                f'{path} cannot be used because {"; ".join(problems)}: run `make prepare` again.'
+            raise UserError(
+                f'{path} cannot be used because {"; ".join(problems)}: run `make prepare` again'
+            )
+        if not self.test_mode and not any(not a.get('iscrowd') for a in coco['annotations']):
+            raise UserError(
+                f'{path} has no cell to train on: its {len(coco["annotations"])} annotations are '
+                'crowd regions, which training leaves out; run `make prepare` again'
             )
         # Checkpoints hold the training set's metainfo: whoever evaluates one can tell whether the
         # data are still the same.
@@ -89,9 +110,9 @@ class BCCDDataset(CocoDataset):
             data_list = super().load_data_list()
         lost = [info['img_path'] for info in data_list if not Path(info['img_path']).is_file()]
         if lost:
-            raise FileNotFoundError(
+            raise UserError(
                 f'{lost[0]} and {len(lost) - 1} more of the {len(data_list)} images listed in '
-                f'{path} are not there: was the data moved? Run `make prepare` again.'
+                f'{path} are not there: was the data moved? Run `make prepare` again'
             )
         return data_list
 
@@ -101,3 +122,25 @@ class BCCDDataset(CocoDataset):
         if (white := raw_data_info['raw_img_info'].get('white')) is not None:
             info['white'] = white
         return info
+
+    def prepare_data(self, idx: int) -> Any:
+        """As MMEngine's; an image that can't be read is named."""
+        try:
+            return super().prepare_data(idx)
+        except UserError:
+            raise  # it names the file
+        except Exception as error:
+            path = Path(self.get_data_info(idx)['img_path'])
+            if _is_readable(path):
+                raise  # the image is not to blame
+            raise UserError(
+                f"{path} can't be read as an image: replace it, or run `make prepare` again with "
+                'ARGS=--skip-bad'
+            ) from error
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0 and cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is not None
+    except (OSError, cv2.error):
+        return False

@@ -12,6 +12,7 @@ from mmdet.registry import DATASETS
 from mmengine.dataset import Compose
 from torch.utils.data import Dataset
 
+from cellkit.errors import BadSetting
 from cellkit.label_maps import smallest_dtype
 from cellkit.smears.looks import REFERENCE_SIZE, look_of
 from cellkit.smears.smear import draw_smear
@@ -60,7 +61,7 @@ class SyntheticSmears(Dataset):
         metainfo: dict | None = None,
     ) -> None:
         if min(*size, *scale, length) < 1 or not 0 < ratio_range[0] <= ratio_range[1]:
-            raise ValueError(
+            raise BadSetting(
                 f'SyntheticSmears: size {size}, scale {scale}, ratio_range {ratio_range} and '
                 f'length {length} must be above 0, and ratios in ascending order.'
             )

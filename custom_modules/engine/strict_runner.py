@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,15 +27,21 @@ from torch.utils.data import DataLoader
 
 from cellkit.errors import UserError
 from cellkit.files.cores import usable_cores
+from cellkit.files.program import STOPPED
 from cellkit.files.run_folder import free_folder, is_taken, locked
 from custom_modules.engine.batch_choice import batch_a_gpu
-from custom_modules.engine.config_check import find_unread_settings
+from custom_modules.engine.config_check import find_unread_in_file, find_unread_settings
+from custom_modules.engine.custom_keys import check_custom_keys
 from custom_modules.engine.fitted_batch import FittedBatch
 from custom_modules.engine.health import HealthHook
+from custom_modules.engine.known_values import check_save_best, check_truth
 from custom_modules.engine.last_checkpoint import newest_whole
+from custom_modules.engine.linked_settings import FOR_EVER, follow, schedule_problem
 from custom_modules.engine.loaded_weights import load_weights, state_of
 from custom_modules.engine.micro_batches import StepInParts
+from custom_modules.engine.override_values import read_otherwise
 from custom_modules.engine.peak_memory import peak_memory_gib
+from custom_modules.engine.resumed_settings import check_resumed, kept_settings
 from custom_modules.engine.run_record import write_record
 from custom_modules.engine.stop_signals import LeaveSignals, StopHook
 from custom_modules.engine.train_loops import repeatable
@@ -54,7 +61,6 @@ NOT_ON_SCREEN = (
 if device_utils.DEVICE == 'mps':  # torchvision's operators and MMDetection are not tested there
     device_utils.DEVICE = 'cpu'
 
-FOR_EVER = 10**9  # MMEngine's end of a schedule that has none
 FETCH_TIMEOUT = 30.0  # seconds without an answer from the host of pretrained weights
 
 
@@ -69,6 +75,11 @@ def _one_sentence(*errors: type[Exception]) -> Iterator[None]:
         yield
     except errors as error:
         raise SystemExit(str(error)) from error
+
+
+def sentence_of(error: UserError) -> str:
+    """An error's sentence, also where a loader's process put its traceback before it."""
+    return str(error).strip().splitlines()[-1].removeprefix('cellkit.errors.UserError: ')
 
 
 def pretrained_settings(model: Any, path: str = 'model') -> dict[str, str]:
@@ -116,7 +127,8 @@ def _short(path: Path) -> Path:
 class StrictRunner(Runner):
     """MMEngine's runner for people who type settings by hand.
 
-    - An override that nothing reads is an error that names the nearest real key.
+    - A setting that nothing reads is an error that names the nearest real key, and so is a value of
+      the wrong kind. Settings that belong together follow each other.
     - Pretrained weights, a data set or a checkpoint that is not there: one sentence, exit status 1.
     - A folder is one run's. A run that was killed, copied or moved goes on from its newest whole
       checkpoint as if nothing had been: the same images, random numbers, schedule and curves.
@@ -144,10 +156,19 @@ class StrictRunner(Runner):
         written = cfg
         if filename and Path(filename).is_file():
             written = Config.fromfile(filename, import_custom_modules=False)
-            if problems := find_unread_settings(written.to_dict(), cfg.to_dict()):
+            if Path(sys.argv[0]).name in ('train.py', 'test.py'):  # what mim starts
+                with _one_sentence(UserError):
+                    cfg.merge_from_dict(read_otherwise(sys.argv))
+            problems = find_unread_settings(written.to_dict(), cfg.to_dict())
+            if problems := [*problems, *find_unread_in_file(filename)]:
                 raise SystemExit(f'In {filename}: {"; ".join(problems)}.')
-        runner = super().from_cfg(cfg)
+        with _one_sentence(UserError):
+            followed = follow(written, cfg)
+        with _one_sentence(UserError):
+            runner = super().from_cfg(cfg)
         runner._written_load_from = written.get('load_from')
+        if followed:
+            runner.logger.info(f'Settings that follow others: {"; ".join(followed)}.')
         runner._limit_workers(written)
         return runner
 
@@ -193,7 +214,8 @@ class StrictRunner(Runner):
         if isinstance(dataloader, dict) and not dataloader.get('num_workers'):
             only_for_workers = ('persistent_workers', 'prefetch_factor')
             dataloader = {k: v for k, v in dataloader.items() if k not in only_for_workers}
-        with _one_sentence(FileNotFoundError, ValueError, UserError):
+        # Not ValueError: what a user can mend is said by a UserError, the rest is a fault.
+        with _one_sentence(FileNotFoundError, UserError):
             loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
         if not isinstance(loader.worker_init_fn, LeaveSignals):
             loader.worker_init_fn = LeaveSignals(loader.worker_init_fn)
@@ -202,6 +224,10 @@ class StrictRunner(Runner):
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """As MMEngine's; a model that computes in float16 gets the loss scaling that it needs."""
         kind = isinstance(optim_wrapper, dict) and optim_wrapper.get('type', 'OptimWrapper')
+        if isinstance(optim_wrapper, dict):
+            names = (name for name, _ in self._network.named_parameters())
+            with _one_sentence(UserError):
+                check_custom_keys(optim_wrapper.get('paramwise_cfg'), names)
         if not is_cuda_available():
             if kind == 'AmpOptimWrapper':
                 raise SystemExit(
@@ -211,6 +237,14 @@ class StrictRunner(Runner):
         elif kind == 'OptimWrapper' and precision_of(self._network, 'cuda') == 'float16':
             optim_wrapper = {**optim_wrapper, 'type': 'AmpOptimWrapper'}
         return super().build_optim_wrapper(optim_wrapper)
+
+    def build_val_loop(self, loop: Any) -> Any:
+        """As MMEngine's; a value that no validation gives can't choose the best checkpoint."""
+        built = super().build_val_loop(loop)
+        with _one_sentence(UserError):
+            check_save_best(self.hooks, built.evaluator.metrics)
+            check_truth(built.evaluator.metrics)
+        return built
 
     def build_evaluator(self, evaluator: Any) -> Any:
         """As MMEngine's, with one sentence for a missing annotation file."""
@@ -345,6 +379,19 @@ class StrictRunner(Runner):
         Runner.dump_config(self)
         try:
             model = super().train()
+        except UserError as error:
+            raise SystemExit(sentence_of(error)) from None
+        except KeyboardInterrupt:
+            if Path(sys.argv[0]).name != 'train.py':
+                raise  # the program that started the run says it
+            kept = newest_whole(self.work_dir)
+            print(
+                f'\nStopped; --resume goes on from {kept.file}.'
+                if kept
+                else '\nStopped; no checkpoint.',
+                file=sys.stderr,
+            )
+            raise SystemExit(STOPPED) from None
         except torch.cuda.OutOfMemoryError as error:
             if self._fitted is None:
                 raise
@@ -382,6 +429,9 @@ class StrictRunner(Runner):
         if isinstance(built, list):
             counts = getattr(self.optim_wrapper, '_accumulative_counts', 1)
             steps = math.ceil(self.train_loop.max_iters / counts)
+            loop = self.train_loop
+            if problem := schedule_problem(built, loop.max_iters, loop.max_epochs):
+                raise SystemExit(problem)
             if warning := warmup_warning(steps, math.ceil(warmup_iterations(built) / counts)):
                 self.logger.warning(warning)
         return built
@@ -446,17 +496,28 @@ class StrictRunner(Runner):
                 f'weights with load_from={filename}'
             )
 
+    def _kept_settings(self) -> dict[str, list[dict]]:
+        schedulers = self.param_schedulers if isinstance(self.param_schedulers, list) else []
+        return kept_settings(
+            self.optim_wrapper.state_dict(), [each.state_dict() for each in schedulers]
+        )
+
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """As MMEngine's; afterwards this folder's checkpoints are the ones that get replaced.
+
+        A checkpoint brings rate and schedule along: a config that asks for others is refused.
 
         The message hub remembers absolute paths: in a copy, the next best checkpoint would
         delete the original's.
         """
+        asked = self._kept_settings()
         self._resuming = True
         try:
             super().resume(filename, *args, **kwargs)
         finally:
             self._resuming = False
+        with _one_sentence(UserError):
+            check_resumed(asked, self._kept_settings(), filename)
         if any(isinstance(h, CheckpointHook) and h.out_dir for h in self.hooks):
             return  # they are kept elsewhere on purpose
         for key, value in list(self.message_hub.runtime_info.items()):

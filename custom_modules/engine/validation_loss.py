@@ -17,6 +17,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from cellkit.errors import BadSetting
+
 
 @HOOKS.register_module()
 class ValidationLossHook(Hook):
@@ -50,7 +52,7 @@ class ValidationLossHook(Hook):
         pipeline: Sequence[dict] | None = None,
     ) -> None:
         if max_images is not None and max_images < 1:
-            raise ValueError(
+            raise BadSetting(
                 f'ValidationLossHook.max_images is {max_images}: give 1 or more, or None for all.'
             )
         self.max_images, self.seed, self.pipeline = max_images, seed, pipeline
@@ -103,7 +105,7 @@ def with_annotations(pipeline: Sequence[dict], train_pipeline: Sequence[dict]) -
     steps = [step for step in pipeline if not _loads_annotations(step)]
     loading = [step for step in (*train_pipeline, *pipeline) if _loads_annotations(step)]
     if not loading:
-        raise ValueError(
+        raise BadSetting(
             'ValidationLossHook finds no step that loads annotations in the training or validation '
             'pipeline: give its setting pipeline.'
         )

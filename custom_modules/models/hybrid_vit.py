@@ -11,6 +11,8 @@ from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLay
 from mmpretrain.models.utils import ConditionalPositionEncoding
 from torch import Tensor, nn
 
+from cellkit.errors import BadSetting
+
 INIT_CFG = [
     dict(type='Kaiming', layer='Conv2d'),
     dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm', 'LayerNorm']),
@@ -99,7 +101,7 @@ class HybridViT(BaseModule):
         super().__init__(init_cfg or INIT_CFG)
         norm_cfg = norm_cfg or dict(type='BN')
         if len(channels) != 4 or len(depths) != 4:
-            raise ValueError('HybridViT.channels and .depths need four numbers each.')
+            raise BadSetting('HybridViT.channels and .depths need four numbers each.')
         width = channels[0]
         conv = dict(kernel_size=3, stride=2, padding=1, norm_cfg=norm_cfg)
         self.stem = nn.Sequential(

@@ -8,6 +8,7 @@ from mmdet.models.detectors import MaskRCNN
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
+from cellkit.errors import BadSetting
 from custom_modules.models.point_roi_extractor import PointRoIExtractor
 
 PRECISIONS = ('bfloat16', 'float16', 'float32')
@@ -89,7 +90,7 @@ class MixedPrecisionMaskRCNN(MaskRCNN):
     ) -> None:
         super().__init__(*args, **kwargs)
         if precision not in ('auto', *PRECISIONS):
-            raise ValueError(
+            raise BadSetting(
                 f"model.precision is {precision!r}: it must be 'auto' or one of {PRECISIONS}"
             )
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format

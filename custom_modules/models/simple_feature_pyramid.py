@@ -6,6 +6,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from cellkit.errors import BadSetting
 from custom_modules.models.map_layer_norm import MapLayerNorm
 
 
@@ -26,7 +27,7 @@ def _resample(in_channels: int, stride: int) -> tuple[nn.Module, int]:
         return nn.Identity(), in_channels
     if stride == 32:
         return nn.MaxPool2d(2, 2), in_channels
-    raise ValueError(f'SimpleFeaturePyramid.strides may hold 4, 8, 16 and 32, not {stride}.')
+    raise BadSetting(f'SimpleFeaturePyramid.strides may hold 4, 8, 16 and 32, not {stride}.')
 
 
 @MODELS.register_module()
@@ -55,7 +56,7 @@ class SimpleFeaturePyramid(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         if num_outs < len(strides):
-            raise ValueError(
+            raise BadSetting(
                 f'SimpleFeaturePyramid.num_outs is {num_outs}: {len(strides)} strides need as many.'
             )
         self.num_outs = num_outs

@@ -16,6 +16,7 @@ from cellkit.errors import UserError
 from cellkit.files.annotations import GroundTruth
 from cellkit.files.writing import sha256_of
 from cellkit.metrics.average_precision import coco_values
+from cellkit.metrics.bootstrap import LEAST_IMAGES
 from cellkit.metrics.records import (
     ImageRecord,
     ThresholdChoice,
@@ -142,7 +143,12 @@ class Session:
         for file in self.candidates:
             matches = [record.segm.of_all_areas() for record in self.records(file, 'val')]
             value = coco_values(matches)['mAP']
-            found[file] = -1.0 if math.isnan(value) else value
+            if math.isnan(value):
+                raise UserError(
+                    f'{self.predictions(file, "val").about["annotations"]} has no cell, so no '
+                    'checkpoint can be chosen on it; name one with --checkpoints'
+                )
+            found[file] = value
             print(f'{file.name}: {BEST_BY} {value:.4f} on validation', flush=True)
         best = max(self.candidates, key=found.__getitem__)
         how = f'the best of {len(found)} by {BEST_BY} on validation ({found[best]:.4f})'
@@ -191,7 +197,8 @@ class Session:
                 for record, ends in zip(records, interval_columns(sure, len(records)), strict=True)
             ],
             'notes': notes(records, threshold, part, choice, limit)
-            + self._changed_training_data(chosen),
+            + self._changed_training_data(chosen)
+            + ([] if between or not samples else [too_few(len(records))]),
         }
         say(write_evaluation(self.out, result), result['notes'])
         return result
@@ -258,6 +265,14 @@ def image_row(record: ImageRecord, threshold: float) -> dict[str, Any]:
         'segm_mAP': own['coco/segm_mAP'],
         **{name.split('/')[1]: own[name] for name in (*names, 'instance/boundary_f1')},
     }
+
+
+def too_few(images: int) -> str:
+    """Why there are no intervals."""
+    return (
+        f'no intervals, as {images} image{"s are" if images > 1 else " is"} too few for them: 95 % '
+        f'intervals over images take {LEAST_IMAGES} or more'
+    )
 
 
 def notes(

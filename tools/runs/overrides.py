@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from cellkit.errors import UserError
 from custom_modules.engine.config_check import find_unread_settings
+from custom_modules.engine.override_values import read_overrides
 
 Overrides = Mapping[str, Any] | Sequence[str]
 """Values by dotted key, or ``KEY=VALUE`` texts as after ``--cfg-options``."""
 
 
 def parse_overrides(overrides: Overrides) -> dict[str, Any]:
-    """Values by dotted key, texts read as MMEngine's command lines read them.
+    """Values by dotted key, texts read as :func:`read_overrides` reads them.
 
     Raises:
-        UserError: A text has no equals sign.
+        UserError: A text has no equals sign, or a bracket is not closed.
     """
-    if isinstance(overrides, Mapping):
-        return dict(overrides)
-    if bad := [text for text in overrides if '=' not in text]:
-        raise UserError(f'the setting {bad[0]} has no value; write KEY=VALUE')
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--options', nargs='*', action=DictAction, default={})
-    found = parser.parse_args(['--options', *overrides]).options
-    for key, _, text in (text.partition('=') for text in overrides):
-        if ' ' in text and isinstance(found[key], str):
-            found[key] = text  # MMEngine takes the blanks out
-    return found
+    return dict(overrides) if isinstance(overrides, Mapping) else read_overrides(overrides)
 
 
 def merge_overrides(config: Config, overrides: Overrides) -> None:
@@ -50,7 +40,8 @@ def apply_overrides(config: Config, overrides: Overrides) -> None:
     """Change a config in place.
 
     Raises:
-        UserError: A setting can't be changed, or nothing would read it.
+        UserError: A setting can't be changed, nothing would read it, or its value is of the wrong
+            kind.
     """
     before = config.to_dict()
     merge_overrides(config, overrides)

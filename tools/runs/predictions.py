@@ -28,6 +28,7 @@ from cellkit.files.writing import sha256_of, write_json
 from cellkit.metrics.records import Detections, ImageRecord, measure_image
 from custom_modules.engine.peak_memory import peak_memory_gib
 from custom_modules.structures.detections import detections_of
+from tools.runs.fingerprint import images_sha256
 from tools.runs.model import build_model, most_detections
 from tools.runs.run import Checkpoint
 
@@ -132,6 +133,7 @@ def predict_part(
     fingerprint = {
         'checkpoint_sha256': sha256_of(checkpoint.file),
         'annotations_sha256': sha256_of(annotations),
+        'images_sha256': images_sha256(dataset, annotations),
         'config_sha256': hashlib.sha256(settings.encode()).hexdigest(),
     }
     file = folder / checkpoint.file.stem / f'{part}.json'
@@ -185,7 +187,7 @@ def _predict(
     try:
         with quiet():  # pycocotools talks
             images = DATASETS.build(dict(dataset))
-    except (FileNotFoundError, ValueError) as error:
+    except FileNotFoundError as error:
         raise UserError(str(error).rstrip('.')) from error
     workers = config.get('test_dataloader', {}).get('num_workers', 0)
     sampler = dict(type='DefaultSampler', shuffle=False)

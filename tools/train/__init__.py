@@ -57,8 +57,15 @@ def train(
         import custom_modules  # noqa: F401 - registers
         from tools.runs.overrides import merge_overrides
     setup_cache_size_limit_of_dynamo()
-    with quiet():
-        cfg = Config.fromfile(config)
+    try:
+        with quiet():
+            cfg = Config.fromfile(config)
+    except (OSError, SyntaxError, NameError, KeyError, AttributeError, TypeError) as error:
+        reason = ' '.join(str(error).split())
+        raise UserError(
+            f"{config} can't be read ({type(error).__name__}: {reason}); correct it or a file that "
+            'it inherits'
+        ) from error
     merge_overrides(cfg, overrides)  # StrictRunner tells which ones nothing reads
     if work_dir is not None:
         cfg.work_dir = str(work_dir)

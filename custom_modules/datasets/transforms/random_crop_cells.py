@@ -4,6 +4,8 @@ import numpy as np
 from mmdet.datasets.transforms import RandomCrop
 from mmdet.registry import TRANSFORMS
 
+from cellkit.errors import BadSetting
+
 
 @TRANSFORMS.register_module()
 class RandomCropCells(RandomCrop):
@@ -22,7 +24,7 @@ class RandomCropCells(RandomCrop):
     def __init__(self, crop_size: tuple, min_visible: float = 0.5, **kwargs) -> None:
         super().__init__(crop_size, **kwargs)
         if not 0 <= min_visible <= 1:
-            raise ValueError(f'RandomCropCells.min_visible is {min_visible}: use 0 to 1.')
+            raise BadSetting(f'RandomCropCells.min_visible is {min_visible}: use 0 to 1.')
         self.min_visible = min_visible
 
     def transform(self, results: dict) -> dict | None:

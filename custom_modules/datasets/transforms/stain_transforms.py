@@ -11,6 +11,7 @@ from mmcv.transforms.utils import cache_randomness
 from mmdet.registry import TRANSFORMS
 from mmengine.logging import MMLogger
 
+from cellkit.errors import BadSetting
 from cellkit.files.pictures import read_picture
 from cellkit.files.stain_states import load_state
 from cellkit.stain import Guard, Limits, StainNormalizer, StainResult
@@ -24,7 +25,7 @@ class _StainTransform(BaseTransform):
 
     def __init__(self, channel_order: str) -> None:
         if channel_order not in ('rgb', 'bgr'):
-            raise ValueError(f"channel_order is {channel_order!r}: give 'rgb' or 'bgr'")
+            raise BadSetting(f"channel_order is {channel_order!r}: give 'rgb' or 'bgr'")
         self.channel_order = channel_order
 
     def _store(self, results: dict, result: StainResult) -> dict:
@@ -72,12 +73,15 @@ class StainNormalize(_StainTransform):
     ) -> None:
         super().__init__(channel_order)
         self.reference = str(reference)
-        self.normalizer = StainNormalizer(
-            method,
-            strength=strength,
-            limits=Limits(**(limits or {})),
-            guard=None if guard is None else Guard(**guard),
-        )
+        try:
+            self.normalizer = StainNormalizer(
+                method,
+                strength=strength,
+                limits=Limits(**(limits or {})),
+                guard=None if guard is None else Guard(**guard),
+            )
+        except ValueError as error:
+            raise BadSetting(f'StainNormalize: {error}') from error
         if Path(reference).suffix.lower() == '.json':
             self.normalizer.state = load_state(reference, method)
         else:
@@ -122,12 +126,12 @@ class StainJitter(_StainTransform):
     ) -> None:
         super().__init__(channel_order)
         if not 0 <= prob <= 1:
-            raise ValueError(f'StainJitter.prob is {prob}: give a number from 0 to 1')
+            raise BadSetting(f'StainJitter.prob is {prob}: give a number from 0 to 1')
         self.prob = prob
         self.scale = np.broadcast_to(np.asarray(scale, np.float64), 3)
         self.shift = np.broadcast_to(np.asarray(shift, np.float64), 3)
         if self.scale.min() < 0 or self.scale.max() >= 1 or self.shift.min() < 0:
-            raise ValueError('StainJitter wants 0 <= scale < 1 and shift >= 0')
+            raise BadSetting('StainJitter wants 0 <= scale < 1 and shift >= 0')
 
     @cache_randomness
     def _draw(self) -> tuple[bool, np.ndarray, np.ndarray]:

@@ -177,7 +177,8 @@ def test_without_a_true_cell_average_precision_is_not_a_number():
 def test_intervals_lie_around_the_figures_of_unequal_images():
     good = measure(results(squares(), boxes(), [0.9] * 4))
     bad = measure(results(squares(LEFT[:2]), boxes(LEFT[:2]), [0.9] * 2))
-    records = [good, bad, good, bad, good]
+    records = [good, bad, good, bad, good] * 2
+    assert intervals(records[:9], 0.5, 200) == {}  # too few
     found, ends = figures(records), intervals(records, 0.5, 200)
     assert ends.keys() == found.keys()
     low, high = ends['instance/recall_50']

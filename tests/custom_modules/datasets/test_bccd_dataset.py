@@ -7,7 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mmdet.registry import TRANSFORMS
 
+from cellkit.errors import UserError
 from cellkit.rle import encode_label_map
 from custom_modules import BCCDDataset
 
@@ -86,18 +88,60 @@ def test_says_what_is_wrong(root: Path, change, message: str) -> None:
     coco = json.loads(path.read_text())
     change(coco)
     path.write_text(json.dumps(coco))
-    with pytest.raises(ValueError, match=f'train.json.*{message}.*make prepare'):
+    with pytest.raises(UserError, match=f'train.json.*{message}.*make prepare'):
         load(root)
 
 
 def test_broken_json(root: Path) -> None:
     (root / 'train.json').write_text('{"images": [')
-    with pytest.raises(ValueError, match=r'train\.json is not JSON'):
+    with pytest.raises(UserError, match=r'train\.json is not JSON'):
         load(root)
 
 
 @pytest.mark.parametrize('name', ['train.json', 'images/a.png'])
 def test_missing_file_is_named(root: Path, name: str) -> None:
     (root / name).unlink()
-    with pytest.raises(FileNotFoundError, match=name):
+    with pytest.raises(UserError, match=name):
+        load(root)
+
+
+@pytest.mark.parametrize('content', [b'', b'no picture', None])
+def test_an_image_that_cannot_be_read_is_named(root: Path, content: bytes | None) -> None:
+    dataset = load(root)
+    dataset.pipeline.transforms.append(TRANSFORMS.build(dict(type='LoadImageFromFile')))
+    assert dataset[0]['img'].shape == (20, 30, 3)
+    path = root / 'images/a.png'
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=r"images/a\.png can't be read as an image: replace it"):
+        dataset[0]
+
+
+def test_a_fault_of_the_pipeline_is_not_the_images(root: Path) -> None:
+    dataset = load(root)
+    dataset.pipeline.transforms.append(lambda results: results['no such key'])
+    with pytest.raises(KeyError):
+        dataset[0]
+
+
+@pytest.mark.parametrize(
+    'change',
+    [{'bbox': [3, 2, 0, 6]}, {'bbox': [40, 2, 6, 6]}, {'bbox': [3, -9, 6, 6]}, {'area': 0}],
+)
+def test_a_box_that_training_would_drop_is_told(root: Path, change: dict) -> None:
+    coco = json.loads((root / 'train.json').read_text())
+    coco['annotations'][1] |= change
+    (root / 'train.json').write_text(json.dumps(coco))
+    with pytest.raises(UserError, match=r'the box of annotation 2 .* \(1 such ones\)'):
+        load(root)
+
+
+def test_crowds_alone_are_nothing_to_train_on(root: Path) -> None:
+    coco = json.loads((root / 'train.json').read_text())
+    for annotation in coco['annotations']:
+        annotation['iscrowd'] = 1
+    (root / 'train.json').write_text(json.dumps(coco))
+    with pytest.raises(UserError, match=r'train\.json has no cell to train on: its 2 annotations'):
         load(root)

@@ -12,7 +12,8 @@ from mmengine.hooks import CheckpointHook, LoggerHook
 from torch.optim import SGD
 
 import custom_modules  # noqa: F401  registers what the configs name
-from custom_modules.engine.config_check import accepted_by, find_unread_settings
+from custom_modules.engine.config_check import find_unread_in_file, find_unread_settings
+from custom_modules.engine.config_check.signatures import accepted_by, keys_taken_from
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
 VIT = CONFIGS / 'bccd_vitb_mask_rcnn.py'
@@ -58,6 +59,16 @@ def problems(path: Path, *overrides: str) -> list[str]:
         ('batch_size=4', 'train_dataloader.batch_size'),
         ('optim_wrapper.type=AmpOptimWraper', 'AmpOptimWrapper'),
         ('load_form=x.pth', 'load_from'),
+        ('train_dataloader.dataset.filter_cfg.filter_empty=1', 'filter_cfg.filter_empty_gt'),
+        ('train_dataloader.dataset.data_prefix.imgs=x', 'data_prefix.img'),
+        ('model.train_cfg.rcnn.sampler.poss_fraction=1', 'rcnn.sampler.pos_fraction'),
+        ('model.test_cfg.rcnn.nms.iou_thr=0.5', 'rcnn.nms.iou_threshold'),
+        ('model.test_cfg.rcnn.nms_pre=3', 'model.test_cfg.rcnn.nms'),
+        ('model.test_cfg.rcnn.nms.type=softnms', 'soft_nms'),
+        ('model.train_cfg.rcnn.soft_mask_targets=True', 'rcnn.soft_mask_target'),
+        ('optim_wrapper.paramwise_cfg.decay_rate=1', 'paramwise_cfg.layer_decay_rate'),
+        ('optim_wrapper.paramwise_cfg.custom_keys.neck.lr_mul=0', 'custom_keys.neck.lr_mult'),
+        ('env_cfg.dist_cfg.prot=1', 'env_cfg.dist_cfg.port'),
     ],
 )
 def test_misspelt_key_is_found_and_the_real_one_named(override: str, nearest: str) -> None:
@@ -98,10 +109,121 @@ def test_misspelt_key_is_found_and_the_real_one_named(override: str, nearest: st
         'visualizer.vis_backends.0.save_dir=x',
         'auto_scale_lr.enable=True',
         'env_cfg.dist_cfg.backend=gloo',
+        'env_cfg.dist_cfg.port=29501',
+        'model.test_cfg.rcnn.nms.type=soft_nms',
+        'model.test_cfg.rcnn.nms.class_agnostic=True',
+        'model.test_cfg.rcnn.nms.split_thr=1000',
+        'model.train_cfg.rcnn.soft_mask_target=True',
+        'model.train_cfg.rpn.sampler.num=128',
+        'train_dataloader.dataset.filter_cfg.min_size=32',
+        'optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=0',
+        'model.roi_head.bbox_roi_extractor.roi_layer.sampling_ratio=2',
+        'default_hooks.checkpoint.save_best=[val_loss,coco/segm_mAP]',
+        'model.precision=float32',
+        'model.test_cfg.rcnn.score_thr=1',
+        'train_dataloader.num_workers=0',
+        'optim_wrapper.clip_grad=None',
+        'val_dataloader.dataset.pipeline.1.scale=[160,120]',
     ],
 )
 def test_real_setting_passes(override: str) -> None:
     assert problems(VIT, override) == []
+
+
+@pytest.mark.parametrize(
+    'override',
+    [
+        'model.train_cfg.rcnn.sampler.foo=1',  # the sampler takes **kwargs, and drops them
+        'val_evaluator.0.proposal_nums=(1,2)',
+        'val_dataloader.dataset.filter_cfg.filter_empty_gt=True',  # only training is filtered
+        'default_hooks.checkpoint.foo=1',  # would fail at the first save
+    ],
+)
+def test_what_a_class_takes_but_never_reads_is_found(override: str) -> None:
+    (problem,) = problems(VIT, override)
+    assert f'nothing reads `{override.split("=")[0]}`' in problem
+
+
+def test_soft_nms_brings_its_own_parameters() -> None:
+    nms = 'model.test_cfg.rcnn.nms'
+    assert problems(VIT, f'{nms}.type=soft_nms', f'{nms}.sigma=0.5') == []
+    assert problems(VIT, f'{nms}.sigma=0.5')
+
+
+def test_the_constructor_decides_what_custom_keys_hold() -> None:
+    path = 'optim_wrapper.paramwise_cfg.custom_keys.backbone'
+    other = 'optim_wrapper.constructor=mmpretrain.LearningRateDecayOptimWrapperConstructor'
+    assert problems(VIT, other, f'{path}.decay_mult=0') == []
+    assert f'nothing reads `{path}.lr_mult`' in problems(VIT, other, f'{path}.lr_mult=0')[0]
+
+
+@pytest.mark.parametrize(
+    ('override', 'told'),
+    [
+        ('optim_wrapper.optimizer.lr=5e-4x', "`optim_wrapper.optimizer.lr='5e-4x'` is text"),
+        ('train_cfg.max_epochs=many', 'where a number is wanted'),
+        ('resume=maybe', 'where True or False is wanted'),
+        ('experiment_name=[a,b]', "`experiment_name=['a', 'b']` is a list where text is wanted"),
+        ('train_dataloader.dataset.ann_file=[a,b]', 'where text is wanted'),
+        ('model.backbone.with_cp=1', 'is a number where True or False is wanted'),
+        ('model.backbone.type=3', 'nothing is called 3'),
+        ('model.test_cfg.rcnn.score_thr=low', 'is text where a number is wanted'),
+        ('model.backbone.arch=3', 'where text is wanted'),
+        ('train_dataloader.batch_size=[4]', 'is a list where a number is wanted'),
+    ],
+)
+def test_a_value_of_another_kind_is_told(override: str, told: str) -> None:
+    (problem,) = problems(VIT, override)
+    assert told in problem
+
+
+def in_file(tmp_path: Path, text: str, base: Path = CPU) -> list[str]:
+    path = tmp_path / 'mine.py'
+    path.write_text(f'_base_ = {str(base)!r}\n{text}\n')
+    return find_unread_in_file(path)
+
+
+@pytest.mark.parametrize(
+    ('text', 'nearest'),
+    [
+        ('optim_wraper = dict(optimizer=dict(lr=1))', '`optim_wrapper.optimizer.lr`'),
+        ('optim_wrapper = dict(optimiser=dict(lr=1))', '`optim_wrapper.optimizer.lr`'),
+        ('resum = True', '`resume`'),
+        ('load_form = "x.pth"', '`load_from`'),
+        ('max_iters = 5000', '`train_cfg.max_iters`'),  # the base has used its own already
+        ('optimizer = dict(type="SGD", lr=1)', '`optim_wrapper.'),  # as in 2.x
+        ('model = dict(test_cfg=dict(rcnn=dict(score_th=0.1)))', 'test_cfg.rcnn.score_thr`'),
+        ('train_dataloader = dict(bach_size=1)', '`train_dataloader.batch_size`'),
+        ('custom_hooks = [dict(type="EMAHok")]', '`EMAHook`'),
+    ],
+)
+def test_a_misspelt_name_in_a_file_is_found(tmp_path: Path, text: str, nearest: str) -> None:
+    (problem,) = in_file(tmp_path, text)
+    assert nearest in problem
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'steps = 50\ntrain_cfg = dict(max_iters=steps)',
+        'import os\nwork_dir = os.path.join("work_dirs", "mine")',
+        'for k in (1, 2):\n    batch = k\ntrain_dataloader = dict(batch_size=batch)',
+        'data_root = "elsewhere/"\nval_dataloader = dict(dataset=dict(data_root=data_root))',
+        'pipeline = {{_base_.train_pipeline}}\ntrain_dataloader = dict(num_workers=len(pipeline))',
+        'custom_hooks = [dict(type="EMAHook")]',
+        '_note = "tried on Monday"',
+        'model = dict(test_cfg=dict(rcnn=dict(nms=dict(type="soft_nms", sigma=0.5))))',
+    ],
+)
+def test_a_variable_that_is_used_is_read(tmp_path: Path, text: str) -> None:
+    assert in_file(tmp_path, text) == []
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
+def test_no_problem_in_our_own_files(path: Path, tmp_path: Path) -> None:
+    assert find_unread_in_file(path) == []
+    load(path).dump(tmp_path / 'dumped.py')  # as a run keeps it
+    assert find_unread_in_file(tmp_path / 'dumped.py') == []
 
 
 def test_a_new_type_brings_its_own_parameters() -> None:
@@ -146,13 +268,52 @@ def test_keyword_arguments_are_followed_to_the_base_class() -> None:
         def __init__(self, a: int) -> None: ...
 
     class Open(Base):
-        def __init__(self, b: int, **kwargs: int) -> None: ...
+        def __init__(self, b: int, **kwargs: int) -> None:
+            super().__init__(**kwargs)
 
     class Closed(Open):
         def __init__(self, c: int) -> None: ...
 
     assert accepted_by(Open) == ({'a', 'b'}, False)
     assert accepted_by(Closed) == ({'c'}, False)
-    assert accepted_by(CheckpointHook).any_other  # it hands **kwargs to what writes the file
+    assert not accepted_by(CheckpointHook).any_other  # what it keeps fails at the first save
     assert not accepted_by(LoggerHook).any_other
     assert 'momentum' in accepted_by(SGD).names
+
+
+def test_keywords_that_are_never_used_are_not_taken() -> None:
+    class Drops:
+        def __init__(self, a: int, **kwargs: int) -> None:
+            self.a = a
+
+    class Looks:
+        def __init__(self, **kwargs: int) -> None:
+            self.b = kwargs.get('b', 1) + kwargs.pop('c', 1) + kwargs['d']
+
+    class Hands(Drops):
+        def __init__(self, **kwargs: int) -> None:
+            super().__init__(**kwargs)
+
+    assert accepted_by(Drops) == accepted_by(Hands) == ({'a'}, False)
+    assert accepted_by(Looks) == ({'b', 'c', 'd'}, False)
+
+
+def test_keys_taken_from_an_attribute() -> None:
+    class Parent:
+        cfg: dict
+
+        def one(self) -> int:
+            return self.cfg.get('a', 0) + self.cfg['b']
+
+        def two(self) -> int:
+            return self.cfg.pop('c')
+
+    class Child(Parent):
+        def one(self) -> int:
+            return super().one()
+
+        def two(self) -> int:
+            return self.cfg.get('d')
+
+    assert keys_taken_from(Parent, 'cfg') == {'a', 'b', 'c'}
+    assert keys_taken_from(Child, 'cfg') == {'a', 'b', 'd'}

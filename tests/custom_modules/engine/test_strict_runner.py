@@ -14,6 +14,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import DATASETS, METRICS, MODELS
 from torch import nn
 
+from cellkit.errors import UserError
 from custom_modules.engine import strict_runner
 from custom_modules.engine.strict_runner import (
     StrictRunner,
@@ -45,11 +46,16 @@ default_scope = 'mmengine'
 class Numbers(BaseDataset):
     """As many numbers as asked for."""
 
-    def __init__(self, length: int, missing: str | None = None) -> None:
+    def __init__(self, length: int, missing: str | None = None, bad: int = -1) -> None:
         if missing:
             raise FileNotFoundError(f'{missing} is not there: run `make prepare`.')
-        self.length = length
+        self.length, self.bad = length, bad
         super().__init__(serialize_data=False)
+
+    def prepare_data(self, idx: int) -> dict:
+        if idx == self.bad:
+            raise UserError(f"{idx}.png can't be read as an image: replace it")
+        return super().prepare_data(idx)
 
     def load_data_list(self) -> list[dict]:
         return [{'number': float(i)} for i in range(self.length)]
@@ -390,3 +396,62 @@ def test_a_run_in_float16_goes_on_where_nothing_needs_scaling(
     again.train()
     assert type(again.optim_wrapper) is OptimWrapper
     assert again.epoch == 3
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_bad_image_in_mid_epoch_is_one_sentence(config: Config, workers: int) -> None:
+    loader = {'train_dataloader.num_workers': workers, 'train_dataloader.dataset.bad': 1}
+    runner = start(config, f'bad{workers}', **loader)
+    with pytest.raises(SystemExit, match=r"^1\.png can't be read as an image: replace it$"):
+        runner.train()
+
+
+def test_an_internal_error_keeps_its_traceback(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(self: Numbers) -> list[dict]:
+        raise ValueError('shapes differ')
+
+    monkeypatch.setattr(Numbers, 'load_data_list', fault)
+    runner = start(config, 'fault')
+    with pytest.raises(ValueError, match='shapes differ'):
+        runner.train()
+
+
+def test_a_bad_value_of_a_setting_is_one_sentence(config: Config) -> None:
+    hook = [dict(type='mmdet.ValidationLossHook', max_images=0)]
+    with pytest.raises(SystemExit, match='max_images is 0: give 1 or more'):
+        start(config, 'badsetting', custom_hooks=hook)
+
+
+def test_an_unknown_best_value_is_told_before_the_first_step(config: Config) -> None:
+    metric = dict(type='Steps', prefix='count')
+    settings = {'val_evaluator': metric, 'default_hooks.checkpoint.save_best': 'coco/segm_mAPP'}
+    runner = start(config, 'unknownbest', **settings)
+    with pytest.raises(SystemExit, match=r'save_best=coco/segm_mAPP: no validation gives this'):
+        runner.train()
+    assert float(runner.model.steps) == 0
+
+
+def test_no_validation_needs_one_setting(config: Config) -> None:
+    runner = start(config, 'novalidation', val_dataloader=None)
+    runner.train()
+    assert runner.epoch == 2
+    assert runner.val_loop is None
+
+
+def test_ctrl_c_under_mim_is_one_sentence(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def stop(self: OneWeight, *args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(OneWeight, 'train_step', stop)
+    with pytest.raises(KeyboardInterrupt):  # the program that started it says what is left
+        start(config, 'ctrlc').train()
+    runner = start(config, 'ctrlcmim')
+    monkeypatch.setattr('sys.argv', ['tools/train.py'])
+    with pytest.raises(SystemExit) as end:
+        runner.train()
+    assert end.value.code == 130
+    assert capsys.readouterr().err.strip().splitlines()[-1] == 'Stopped; no checkpoint.'

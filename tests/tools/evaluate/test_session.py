@@ -91,7 +91,8 @@ def test_the_best_checkpoint_and_threshold_are_chosen_on_validation(run, detecto
     assert figures['count/relative_error'] == 0
     for key in ('pixel/dice', 'pixel/iou_pooled', 'instance/pq', 'instance/f1_90', 'coco/segm_mAP'):
         assert figures[key] == pytest.approx(1)
-    assert result['intervals']['instance/pq'] == [1, 1]
+    assert result['intervals'] == {}
+    assert 'no intervals, as 2 images are too few' in result['notes'][-1]
     assert all(row['true'] == row['predicted'] == row['detections'] - 1 for row in result['images'])
     assert sum(row['true'] for row in result['images']) == result['number_of_cells']
     out = capsys.readouterr().out
@@ -125,7 +126,7 @@ def test_a_marked_best_checkpoint_is_taken_and_half_the_cells_are_half_the_recal
 
 def test_predictions_are_kept_until_something_changes(run, detector, tiny_data, tmp_path, capsys):
     data = tmp_path / 'data'
-    shutil.copytree(tiny_data, data, symlinks=True)
+    shutil.copytree(tiny_data, data)
     command = [str(run / 'iter_10.pth'), '--samples', '0', '--data', str(data)]
     assert main(command) == 0
     assert 'as they are in' not in capsys.readouterr().out
@@ -137,6 +138,11 @@ def test_predictions_are_kept_until_something_changes(run, detector, tiny_data, 
     assert {item['score'] for item in stored} == {0.8, 0.3}
     path = data / 'annotations' / 'test.json'
     path.write_text(path.read_text() + ' ')
+    assert main(command) == 0
+    assert capsys.readouterr().out.count('as they are in') == 1
+    (image, *_) = json.loads(path.read_text())['images']
+    picture = data / 'images' / image['file_name']
+    picture.write_bytes(picture.read_bytes() + b' ')
     assert main(command) == 0
     assert capsys.readouterr().out.count('as they are in') == 1
 
@@ -308,3 +314,12 @@ def test_each_checkpoint_goes_with_its_own_config(run, detector):
         torch.save({'state_dict': {}, 'meta': {'cfg': f'{text}\nexperiment = {k}\n'}}, files[-1])
     session = Session(run, checkpoints=files)
     assert [session.checkpoint(file).config.experiment for file in files] == [1, 2]
+
+
+def test_validation_without_a_cell_chooses_nothing(run, detector, tiny_data, tmp_path, capsys):
+    data = tmp_path / 'data'
+    shutil.copytree(tiny_data, data, symlinks=True)
+    path = data / 'annotations' / 'val.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | {'annotations': []}))
+    assert main([str(run), '--samples', '0', '--data', str(data)]) == 2
+    assert 'val.json has no cell, so no checkpoint can be chosen' in capsys.readouterr().err

@@ -8,7 +8,7 @@ from cellkit.files.program import words
 from tools.runs.overrides import apply_overrides, parse_overrides
 
 
-def test_texts_are_read_as_on_mmengines_command_lines() -> None:
+def test_texts_are_read() -> None:
     texts = ['a.b=5e-4', 'c=(3,4)', 'd=[1,2]', 'e=None', 'f=text', 'g=True']
     assert parse_overrides(texts) == {
         'a.b': 5e-4, 'c': (3, 4), 'd': [1, 2], 'e': None, 'f': 'text', 'g': True,
