@@ -117,7 +117,7 @@ def test_two_folders_are_compared_on_the_same_images(data, tmp_path, capsys):
         '| count error, cells an image | 0.0000 | 5.0000 | -5.0000 (-5.0000 to -5.0000) | good'
         in (told)
     )
-    text = Path('work_dirs/scored/good_against_bad/comparison.csv').read_text()
+    text = Path('work_dirs/scored/good_against_bad/comparison.csv').read_text(encoding='utf-8-sig')
     rows = {row['key']: row for row in csv.DictReader(text.splitlines())}
     assert rows['count/mae']['bad'] == '5.0'
 
