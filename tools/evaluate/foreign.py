@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from tqdm.auto import tqdm
 from cellkit.errors import UserError
 from cellkit.files.annotations import GroundTruth
 from cellkit.files.writing import csv_text, sha256_of, write_json, write_whole
+from cellkit.metrics.bootstrap import LEAST_IMAGES
 from cellkit.metrics.comparison import Comparison, compare
 from cellkit.metrics.records import VALUES, intervals, values
-from tools.evaluate.session import Session, image_row
+from tools.evaluate.session import Session, image_row, too_few
 from tools.evaluate.subjects import (
     Subject,
     described,
@@ -47,6 +49,9 @@ def score_folder(
     records, threshold = subject.records, subject.threshold
     bar = partial(tqdm, desc='intervals', unit='sample', leave=False, disable=None)
     between = intervals(records, threshold, samples, seed, progress=bar) if samples > 0 else {}
+    notes = list(subject.notes)
+    if samples > 0 and not between:
+        notes.append(too_few(len(records)))
     result = _about(truth, part, samples, seed) | {
         'made_by': subject.made_by,
         'score_thr': threshold,
@@ -54,7 +59,7 @@ def score_folder(
         'figures': values(records, threshold),
         'intervals': between,
         'images': [image_row(record, threshold) for record in records],
-        'notes': list(subject.notes),
+        'notes': notes,
     }
     say(write_evaluation(Path(out or SCORED / path.stem), result), result['notes'])
     return result
@@ -88,6 +93,11 @@ def compare_two(
     bar = partial(tqdm, desc='comparing', unit='sample', leave=False, disable=None)
     ways = [(subject.records, subject.threshold) for subject in subjects]
     found = compare(*ways, samples, seed, progress=bar)
+    notes = [note for subject in subjects for note in subject.notes]
+    if len(truth.images) < LEAST_IMAGES:
+        unknown = dict(low=math.nan, high=math.nan, better=math.nan)
+        found = {key: item._replace(**unknown) for key, item in found.items()}
+        notes.append(too_few(len(truth.images)))
     result = _about(truth, part, samples, seed) | {
         'first': described(subjects[0]),
         'second': described(subjects[1]),
@@ -95,7 +105,7 @@ def compare_two(
             key: item._asdict() | {'verdict': _verdict(key, item, subjects)}
             for key, item in found.items()
         },
-        'notes': [note for subject in subjects for note in subject.notes],
+        'notes': notes,
     }
     names = '_against_'.join(subject.name.replace('/', '_') for subject in subjects)
     say(_write(Path(out or SCORED / names), result, found, subjects), result['notes'])
@@ -124,6 +134,8 @@ def _verdict(key: str, found: Comparison, subjects: list[Subject]) -> str:
     """The name of the better one, or why none is named."""
     if key.startswith('coco/') and not all(subject.scored for subject in subjects):
         return 'no scores'  # a ranking gains from what lies below the threshold
+    if math.isnan(found.better):
+        return 'too few images'
     if not found.differ or max(found.better, 1 - found.better) < SURE:
         return 'not sure'
     return subjects[0 if found.better > 0.5 else 1].name
@@ -151,11 +163,11 @@ def _write(
     for key, name, _ in VALUES:
         item, verdict = found[key], result['figures'][key]['verdict']
         sure = max(item.better, 1 - item.better)
-        by = f'{number(item.difference)} ({number(item.low)} to {number(item.high)})'
-        lines.append(
-            f'| {name} | {number(item.first)} | {number(item.second)} | {by} | {verdict} | '
-            f'{sure:.1%} |'
-        )
+        by, share = number(item.difference), ''
+        if not math.isnan(sure):
+            by, share = f'{by} ({number(item.low)} to {number(item.high)})', f'{sure:.1%}'
+        both = f'{number(item.first)} | {number(item.second)}'
+        lines.append(f'| {name} | {both} | {by} | {verdict} | {share} |')
         rows.append((key, name, *item[:5], verdict, sure))
     lines += [
         '',

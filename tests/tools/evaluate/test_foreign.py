@@ -60,12 +60,13 @@ def test_label_images_have_the_figures_of_their_cells(data, tmp_path, capsys):
     result = read('work_dirs/scored/perfect')
     for key in ('instance/pq', 'pixel/dice', 'instance/f1_90', 'coco/segm_mAP'):
         assert result['figures'][key] == pytest.approx(1)
-    assert result['intervals']['instance/pq'] == [1, 1]
+    assert result['intervals'] == {}
     assert result['figures']['count/relative_error'] == 0
     assert result['number_of_images'] == 2
     told = capsys.readouterr().out
     assert 'score threshold 0 (every cell that is given counts)' in told
     assert 'have no scores, all count as 1: average precision' in told
+    assert 'no intervals, as 2 images are too few' in told
     assert Path('work_dirs/scored/perfect/evaluation.md').read_text() in told
 
 
@@ -97,7 +98,19 @@ def test_missing_images_are_an_error_unless_asked_for(data, tmp_path, capsys):
     assert read('work_dirs/scored/half')['figures']['instance/precision_50'] == 1
 
 
-def test_two_folders_are_compared_on_the_same_images(data, tmp_path, capsys):
+def test_of_few_images_none_is_called_better(data, tmp_path, capsys):
+    good = write_labels(data, tmp_path / 'good')
+    bad = write_labels(data, tmp_path / 'bad', drop=5)
+    assert main(['--predictions', str(good), '--against', str(bad), '--samples', '50']) == 0
+    result = read('work_dirs/scored/good_against_bad', 'comparison')
+    recall = result['figures']['instance/recall_50']
+    assert (recall['verdict'], recall['low'], recall['better']) == ('too few images', None, None)
+    assert recall['difference'] > 0
+    assert 'no intervals, as 2 images are too few' in capsys.readouterr().out
+
+
+def test_two_folders_are_compared_on_the_same_images(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('tools.evaluate.foreign.LEAST_IMAGES', 2)
     good = write_labels(data, tmp_path / 'good')
     bad = write_labels(data, tmp_path / 'bad', drop=5)
     command = ['--predictions', str(good), '--against', str(bad), '--samples', '50']
@@ -123,6 +136,7 @@ def test_two_folders_are_compared_on_the_same_images(data, tmp_path, capsys):
 
 
 def test_a_run_is_compared_at_its_own_threshold(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr('tools.evaluate.foreign.LEAST_IMAGES', 2)
     run = tmp_path / 'work_dirs' / 'run'
     run.mkdir(parents=True)
     Config.fromfile(CONFIG).dump(run / 'config.py')
