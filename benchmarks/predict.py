@@ -22,6 +22,7 @@ from statistics import mean, median
 
 import torch
 from mmdet.apis import DetInferencer
+from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config
 
 from benchmarks.harness import ROOT, SAMPLE, Way, in_turn, machine, markdown_table
@@ -52,8 +53,9 @@ def with_precision(checkpoint: Checkpoint, precision: str, **head: bool) -> Chec
 
 
 def inferencer(checkpoint: Checkpoint) -> DetInferencer:
-    """MMDetection's own, with bitmaps."""
-    config: Config = checkpoint.config
+    """MMDetection's own, with bitmaps; it reads pictures itself and looks for the stock reader."""
+    config: Config = copy.deepcopy(checkpoint.config)
+    get_test_pipeline_cfg(config)[0].type = 'LoadImageFromFile'
     return DetInferencer(config, str(checkpoint.file), device='cpu', show_progress=False)
 
 

@@ -387,7 +387,7 @@ def test_a_tiny_run_from_the_box(
     assert measured == [('from the box', '0', '1'), ('from the box', '1', '1')]
     run = out / 'box_1_draw0'
     (log,) = run.glob('*/*.log')
-    assert f'Load checkpoint from {box}' in log.read_text()
+    assert f'tensors of the model were loaded from {box}' in log.read_text()
     assert f'Training data: {run / "train.json"}' in log.read_text()
     assert 'Iter(val)' not in log.read_text()
     assert not list(out.rglob('val.json'))

@@ -70,7 +70,7 @@ def tell(results: Results) -> int:
     print(
         f'{len(results.counts)} of {len(results.slides)} images, {cells} cells{between}, '
         f'{at_border} of them at a border: {results.out} ({folders}counts.csv, cells.csv, '
-        'predictions.json)'
+        'predictions.json; open index.html to look through them)'
     )
     if not known:
         print(

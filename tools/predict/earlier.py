@@ -10,7 +10,7 @@ from cellkit.files.names import original, shown
 from cellkit.files.writing import read_object
 from tools.predict.slides import SETTINGS, is_results
 
-TABLES = ('counts.csv', 'cells.csv', 'predictions.json', SETTINGS)
+TABLES = ('index.html', 'counts.csv', 'cells.csv', 'predictions.json', SETTINGS)
 
 
 class Earlier:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader
 
 UNSURE = 24
-"""Cells that the page shows by themselves: those of least score."""
+"""Cells that the page shows by themselves: the least certain ones."""
 
 
 def page(
@@ -18,6 +18,7 @@ def page(
     pictures: Sequence[Mapping[str, Any]],
     problems: Sequence[str] = (),
     pixel_size: float | None = None,
+    interval: tuple[int, int] | None = None,
 ) -> str:
     """The page's HTML; it fetches nothing but the pictures beside it.
 
@@ -25,16 +26,23 @@ def page(
         title: Of the page.
         lead: What the cells were found with, a sentence or two.
         pictures: Of each its ``name``, ``width`` and ``height`` in pixels, ``overlay``: the path of
-            its drawing from the page, or None, ``remarks``: sentences, and ``cells``: dicts with
-            ``x``, ``y``, ``width``, ``height``, ``area`` in pixels, ``score`` and
+            its drawing from the page, or None, ``remarks`` that go on after its name, ``interval``:
+            the two ends for its count, or None twice, and ``cells``: dicts with ``x``, ``y``,
+            ``width``, ``height``, ``area`` in pixels, ``score``, ``probability`` or None, and
             ``touches_border``.
         problems: A sentence for each picture that could not be done.
         pixel_size: Micrometres a pixel, or None.
+        interval: 95 % interval for the number of cells in all pictures, or None.
     """
+    calibrated = all(
+        cell['probability'] is not None for picture in pictures for cell in picture['cells']
+    )
     data = {
         'pictures': [_compact(picture) for picture in pictures],
         'pixel': pixel_size,
         'unsure': UNSURE,
+        'sure': 'Probability' if calibrated else 'Score',
+        'interval': interval,
     }
     blanks = dict(trim_blocks=True, lstrip_blocks=True)
     environment = Environment(loader=PackageLoader('tools.predict'), autoescape=True, **blanks)
@@ -51,10 +59,11 @@ def _compact(picture: Mapping[str, Any]) -> dict[str, Any]:
         'src': overlay and quote(overlay),
         'size': [picture['width'], picture['height']],
         'remarks': list(picture['remarks']),
+        'interval': None if None in picture['interval'] else list(picture['interval']),
         'cells': [
             [
                 *(int(cell[side]) for side in ('x', 'y', 'width', 'height')),
-                round(float(cell['score']), 3),
+                round(float(cell['score' if cell['probability'] is None else 'probability']), 3),
                 int(cell['area']),
                 int(cell['touches_border']),
             ]

@@ -1,4 +1,4 @@
-"""What was found in a user's slides: files of each, tables, and a COCO data set of all."""
+"""What was found in a user's slides: files of each, tables, a page and a COCO data set of all."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from tools.predict.earlier import Earlier
 from tools.predict.formats import DEFAULT, FORMATS
 from tools.predict.journal import Journal
 from tools.predict.outcome import Outcome, outcome_of
+from tools.predict.page import page
 from tools.predict.problems import problem_of
 from tools.predict.slides import SETTINGS, Slide
 from tools.predict.workers import MOST, pools
@@ -113,6 +114,7 @@ class Results:
         self._evidence: list[Evidence] = []
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
+        self._seen: list[dict[str, Any]] = []
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Note in ``settings.json`` what is to be done, so that a killed run's folder is known."""
@@ -133,7 +135,7 @@ class Results:
         jobs = len(self.slides) if detector.tile is None else MOST
         one_at_a_time = Lock()
 
-        def look_at(slide: Slide) -> tuple[Outcome, list[str]]:
+        def look_at(slide: Slide) -> tuple[Outcome, Sequence[str]]:
             picture, remarks, *_ = read_picture(slide.path, self.depth.whites)
             large = picture.shape[0] * picture.shape[1] > LARGE
             with one_at_a_time if large else nullcontext():
@@ -141,13 +143,13 @@ class Results:
                 outcome = outcome_of(
                     str(slide.path), picture, found, self.formats, self.pixel_size, self.calibration
                 )
-            notes = [f'{shown(slide.path)} {remark}' for remark in remarks]
             if found.full:
-                notes.append(
-                    f'{shown(slide.path)} has as many detections as the model gives at once '
-                    f'({detector.limit}), so cells may be missing: work in tiles (--tile)'
+                remarks = (
+                    *remarks,
+                    f'has as many detections as the model gives at once ({detector.limit}), so '
+                    'cells may be missing: work in tiles (--tile)',
                 )
-            return outcome, notes
+            return outcome, remarks
 
         with pools(detector.device, jobs) as (pictures, network):
             waiting = [pictures.submit(look_at, slide) for slide in self.slides]
@@ -155,21 +157,24 @@ class Results:
                 for number, future in enumerate(bar(waiting, unit='image'), start=1):
                     slide = self.slides[number - 1]
                     try:
-                        outcome, notes = future.result()
-                        self.add(slide, number, outcome)
-                        self.notes += notes
+                        outcome, remarks = future.result()
+                        self.add(slide, number, outcome, remarks)
+                        self.notes += [f'{shown(slide.path)} {remark}' for remark in remarks]
                     except Exception as error:  # one picture costs no other
                         self.problems.append(problem_of(slide.path, error))
             except KeyboardInterrupt:
                 self.stopped = True
 
-    def add(self, slide: Slide, image_id: int, outcome: Outcome) -> None:
+    def add(
+        self, slide: Slide, image_id: int, outcome: Outcome, remarks: Sequence[str] = ()
+    ) -> None:
         """Write a picture's files, and keep the rows of the tables.
 
         Args:
             slide: Where the picture is from.
             image_id: Its number in the COCO data set.
             outcome: What was found.
+            remarks: What is to be known of the picture; they go on after its name.
         """
         count = self._row(COUNT_COLUMNS, slide, outcome.values | {'image_id': image_id})
         files = dict(zip(self.formats, self._files_of(slide), strict=True))
@@ -189,6 +194,9 @@ class Results:
         self.counts.append(count)
         self.cells += cells
         size = {side: count[side] for side in ('width', 'height')}
+        seen = dict(name=slide.shown, **size, overlay=files.get('overlay'), remarks=remarks)
+        between = (count['cells_low'], count['cells_high'])
+        self._seen.append(seen | dict(interval=between, cells=outcome.cells))
         self._images.append({'id': image_id, 'file_name': slide.shown, **size})
         for cell, rle in zip(outcome.cells, outcome.rles, strict=True):
             number, box = len(self._annotations) + 1, [cell[side] for side in BOX]
@@ -201,13 +209,14 @@ class Results:
         return self.calibration and self.calibration.interval(self._evidence)
 
     def write(self, settings: Mapping[str, Any]) -> None:
-        """Write the tables of what was added, and what it depends on to ``settings.json``."""
+        """Write tables, page and COCO data set of what was added, and ``settings.json``."""
         for name, rows in (('counts', self.counts), ('cells', self.cells)):
             text = csv_text(self._header(name), [row.values() for row in rows])
             write_whole(self.out / f'{name}.csv', text)
         # In ASCII, since pycocotools opens it in the system's encoding.
         found = coco.data_set(self._images, self._annotations)
         write_whole(self.out / 'predictions.json', json.dumps(found) + '\n')
+        write_whole(self.out / 'index.html', self._page(settings))
         files = [file for slide in self._done for file in self._files_of(slide)]
         if self.stopped:
             files += sorted(self._earlier.files - set(files))  # for a later run to replace
@@ -221,6 +230,13 @@ class Results:
         noted = {**settings, **depth, 'images': done, 'files': files}
         write_json(self.out / SETTINGS, noted, indent=1)
         self._journal.close()
+
+    def _page(self, settings: Mapping[str, Any]) -> str:
+        problems = [f'{problem.rstrip(".")}.' for problem in self.problems]
+        model, threshold = settings.get('checkpoint', ''), settings.get('score_threshold', 0.0)
+        lead = f'Model: {model}; score threshold {threshold:g}.'
+        title = f'Cells in {self.out.name}'
+        return page(title, lead, self._seen, problems, self.pixel_size, self.interval)
 
     def _files_of(self, slide: Slide) -> list[str]:
         """The files of a picture below the folder of results, one a format."""

@@ -134,6 +134,7 @@ def test_only_what_is_chosen_is_written(lab) -> None:
     predict('in', formats='geojson', out='out')
     written = sorted(p.relative_to('out').as_posix() for p in Path('out').rglob('*') if p.is_file())
     assert written == [
-        'cells.csv', 'counts.csv', 'geojson/sub/a.geojson', 'predictions.json', 'settings.json',
+        'cells.csv', 'counts.csv', 'geojson/sub/a.geojson', 'index.html', 'predictions.json',
+        'settings.json',
     ]  # fmt: skip
     assert json.loads(Path('out/settings.json').read_text())['formats'] == ['geojson']

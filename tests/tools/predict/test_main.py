@@ -28,7 +28,7 @@ def test_what_is_told(lab, capsys: pytest.CaptureFixture) -> None:
         'work_dirs/run/config.py, on cpu',
         'score threshold: 0.5, the default: none was chosen on validation',
         '3 of 3 images, 4 cells, 1 of them at a border: predictions/run/in (overlays, labels, '
-        'counts.csv, cells.csv, predictions.json)',
+        'counts.csv, cells.csv, predictions.json; open index.html to look through them)',
         'note: no interval for the count, as nothing says how sure this model is; `make evaluate` '
         'measures it on five validation images or more.',
     ]

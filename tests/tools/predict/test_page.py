@@ -8,12 +8,15 @@ from urllib.parse import unquote
 
 from tools.predict.page import page
 
-CELL = dict(x=3, y=4, width=5.0, height=6, area=21, score=0.87654, touches_border=True)
+CELL = dict(
+    x=3, y=4, width=5.0, height=6, area=21, score=0.99, probability=0.87654, touches_border=True
+)
 
 
 def picture(name: str = 'a.png', **more: Any) -> dict[str, Any]:
-    cells = [CELL, CELL | dict(x=30, touches_border=False, score=1.0)]
+    cells = [CELL, CELL | dict(x=30, touches_border=False, probability=1.0)]
     base = dict(name=name, width=80, height=60, overlay=f'overlays/{name}.jpg', remarks=[])
+    base['interval'] = (1, 3)
     return base | dict(cells=cells) | more
 
 
@@ -23,15 +26,16 @@ def data_of(html: str) -> dict[str, Any]:
 
 
 def test_cells_of_a_picture() -> None:
-    html = page('Cells', 'Found by a model.', [picture(remarks=['is odd'])], pixel_size=0.25)
+    html = page('Cells', 'Found by a model.', [picture(remarks=['is odd'])], (), 0.25, (1, 3))
     found = data_of(html)
-    assert found['pixel'] == 0.25
+    assert (found['pixel'], found['interval'], found['sure']) == (0.25, [1, 3], 'Probability')
     assert found['pictures'] == [
         {
             'name': 'a.png',
             'src': 'overlays/a.png.jpg',
             'size': [80, 60],
             'remarks': ['is odd'],
+            'interval': [1, 3],
             'cells': [[3, 4, 5, 6, 0.877, 21, 1], [30, 4, 5, 6, 1.0, 21, 0]],
         }
     ]
@@ -56,6 +60,14 @@ def test_names_are_neither_markup_nor_addresses() -> None:
 def test_nothing_is_fetched_from_elsewhere() -> None:
     html = page('Cells', 'Found by a model.', [picture()])
     assert set(re.findall(r'https?://[^\s"\'`)]+', html)) <= {'http://www.w3.org/2000/svg'}
+
+
+def test_without_a_calibration_scores_stand_for_themselves() -> None:
+    cells = [CELL | dict(probability=None)]
+    found = data_of(page('Cells', '', [picture(cells=cells, interval=(None, None))]))
+    assert found['sure'] == 'Score'
+    assert found['pictures'][0]['cells'][0][4] == 0.99
+    assert found['pictures'][0]['interval'] is None
 
 
 def test_without_a_drawing_and_without_a_picture() -> None:

@@ -170,7 +170,8 @@ def test_files_of_something_else_are_not_overwritten(lab) -> None:
     lab.write('in/a.png')
     slides = find_slides(['in']).slides
     for name in (
-        'counts.csv', 'cells.csv', 'predictions.json', 'settings.json', 'labels/a.png',
+        'index.html', 'counts.csv', 'cells.csv', 'predictions.json', 'settings.json',
+        'labels/a.png',
         'overlays/a.jpg',
     ):  # fmt: skip
         foreign = Path('mine') / name
@@ -207,7 +208,7 @@ def written_files() -> list[str]:
     )
 
 
-TABLES = ['cells.csv', 'counts.csv', 'predictions.json', 'settings.json']
+TABLES = ['cells.csv', 'counts.csv', 'index.html', 'predictions.json', 'settings.json']
 
 
 @pytest.mark.parametrize('gone', [True, False])

@@ -1,5 +1,5 @@
 'use strict';
-const { pictures, pixel, unsure } = JSON.parse(document.getElementById('data').textContent);
+const { pictures, pixel, unsure, sure, interval } = JSON.parse(document.getElementById('data').textContent);
 // A cell: where its fields stand in its list.
 const [X, Y, WIDTH, HEIGHT, SCORE, AREA, BORDER] = [0, 1, 2, 3, 4, 5, 6];
 const unit = pixel ? 'µm²' : 'px';
@@ -41,7 +41,8 @@ function card(picture, id) {
   svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
   frame.append(svg);
   const border = picture.cells.filter((cell) => cell[BORDER]).length;
-  const line = `${picture.cells.length} cells, ${border} at the border` +
+  const between = picture.interval ? ` (${picture.interval[0]} to ${picture.interval[1]})` : '';
+  const line = `${picture.cells.length} cells${between}, ${border} at the border` +
     (picture.median ? `; median area ${number(picture.median)} ${unit}` : '');
   const made = element('article', { id }, frame, element('h3', { textContent: picture.name }),
     element('p', { textContent: line }), element('p', { className: 'match' }));
@@ -122,13 +123,16 @@ function show() {
 }
 
 const cells = pictures.flatMap((picture) => picture.cells);
-const tiles = [[pictures.length, 'pictures'], [cells.length, 'cells'],
+const between = interval ? `cells (95 %: ${interval[0]} to ${interval[1]})` : 'cells';
+const tiles = [[pictures.length, 'pictures'], [cells.length, between],
   [cells.filter((cell) => cell[BORDER]).length, 'of them at a border'],
   [number(median(cells.filter((cell) => !cell[BORDER]).map((cell) => cell[AREA] * toUnit))), `median area, ${unit}`]];
 for (const [value, name] of tiles) {
   document.getElementById('tiles').append(element('div', { className: 'tile' }, element('b', { textContent: value }), name));
 }
 document.querySelector('.unit').textContent = unit;
+document.querySelector('.sure').textContent = sure;
+document.querySelector('.least').textContent = sure.toLowerCase();
 form.addEventListener('input', show);
 form.addEventListener('reset', () => setTimeout(show));
 form.addEventListener('submit', (event) => event.preventDefault());
