@@ -72,7 +72,7 @@ def ways_of(
     def ours() -> None:
         results = Results(folder / 'ours', slides)
         results.fill(detector)
-        results.write({})
+        results.write({'score_threshold': detector.score_thr})
 
     @torch.inference_mode()
     def look(batch: dict) -> None:
