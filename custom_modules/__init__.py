@@ -36,6 +36,7 @@ from custom_modules.evaluation.cell_metrics import (
 )
 from custom_modules.models.consensus_tta import ConsensusTTAModel
 from custom_modules.models.dense_assigner import DenseMaxIoUAssigner
+from custom_modules.models.encoders.pretrained import PretrainedEncoder
 from custom_modules.models.hybrid_vit import HybridViT
 from custom_modules.models.map_layer_norm import MapLayerNorm
 from custom_modules.models.mixed_precision_mask_rcnn import MixedPrecisionMaskRCNN
@@ -68,6 +69,7 @@ __all__ = [
     'PixelDice',
     'PlacedBatches',
     'PointRoIExtractor',
+    'PretrainedEncoder',
     'RLEMaskHead',
     'RLEVisualizer',
     'RandomCropCells',

@@ -20,25 +20,18 @@ from cellkit.errors import UserError
 
 Weights = Mapping[str, Tensor]
 
-# Names in Meta's MAE, DeiT and timm's plain ViTs, and in mmpretrain's.
-PLAIN_VIT = (
-    (r'^patch_embed\.proj\.', 'patch_embed.projection.'),
-    (r'^blocks\.(\d+)\.norm([12])\.', r'layers.\1.ln\2.'),
-    (r'^blocks\.(\d+)\.mlp\.fc1\.', r'layers.\1.ffn.layers.0.0.'),
-    (r'^blocks\.(\d+)\.mlp\.fc2\.', r'layers.\1.ffn.layers.1.'),
-    (r'^blocks\.', 'layers.'),
-    (r'^norm\.', 'ln1.'),
-)
+WRAPPED = 'teacher', 'model_ema', 'state_dict', 'model'
+"""Keys that weights lie below; of a teacher and a student, the teacher."""
 
 
 def state_of(checkpoint: Any, source: str) -> Weights:
-    """The tensors of a checkpoint, with mmpretrain's names where they are a plain ViT's of Meta.
+    """The tensors of a checkpoint, out of whatever they are wrapped in.
 
     Raises:
         UserError: There are none.
     """
     state = checkpoint
-    for key in ('state_dict', 'model'):
+    for key in WRAPPED:
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     state = state if isinstance(state, Mapping) else {}
@@ -49,17 +42,7 @@ def state_of(checkpoint: Any, source: str) -> Weights:
     )
     if not tensors:
         raise UserError(f'{source}: holds no weights; give a checkpoint of a model')
-    if 'patch_embed.proj.weight' in tensors and 'blocks.0.norm1.weight' in tensors:
-        tensors = OrderedDict((f'backbone.{_renamed(name)}', v) for name, v in tensors.items())
     return tensors
-
-
-def _renamed(name: str) -> str:
-    for pattern, new in PLAIN_VIT:
-        name, number = re.subn(pattern, new, name)
-        if number:
-            break
-    return name
 
 
 def below(state: Weights, prefix: str | None) -> Weights:
@@ -159,7 +142,8 @@ class CountedPretrained(PretrainedInit):
     """MMEngine's ``Pretrained``: says how many tensors fit, and refuses a file of which none do.
 
     Args:
-        checkpoint: Path or address of the weights; Meta's own MAE and timm's plain ViTs as well.
+        checkpoint: Path or address of the weights; an encoder with other names wants
+            ``type='PretrainedEncoder'``.
         prefix: Part of the stored model that is wanted, such as ``backbone.``.
         map_location: Where tensors are read to.
         what_fits: Load the tensors of the right size where others have a wrong one.

@@ -61,6 +61,8 @@ NOT_ON_SCREEN = (
 if device_utils.DEVICE == 'mps':  # torchvision's operators and MMDetection are not tested there
     device_utils.DEVICE = 'cpu'
 
+PRETRAINED = 'Pretrained', 'PretrainedEncoder'
+
 FETCH_TIMEOUT = 30.0  # seconds without an answer from the host of pretrained weights
 
 
@@ -87,7 +89,7 @@ def pretrained_settings(model: Any, path: str = 'model') -> dict[str, str]:
     found = {}
     if isinstance(model, dict):
         init_cfg = model.get('init_cfg')
-        if isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained':
+        if isinstance(init_cfg, dict) and init_cfg.get('type') in PRETRAINED:
             found[f'{path}.init_cfg'] = init_cfg['checkpoint']
         for key, value in model.items():
             found |= pretrained_settings(value, f'{path}.{key}')

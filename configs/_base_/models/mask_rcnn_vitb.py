@@ -1,8 +1,9 @@
 # Mask R-CNN with a ViT-B/16, a simple feature pyramid and ViTDet's heads; one class, dense images.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
-# mmpretrain's MAE weights (1600 epochs on ImageNet-1k). Another file, or None to start from
-# scratch: --cfg-options model.backbone.init_cfg.checkpoint=FILE | model.backbone.init_cfg=None
+# mmpretrain's MAE weights (1600 epochs on ImageNet-1k). Another file of a plain ViT-B, whatever
+# its names (docs/encoders.md), or None to start from scratch:
+# --cfg-options model.backbone.init_cfg.checkpoint=FILE | model.backbone.init_cfg=None
 pretrained = (
     'https://mmassets.onedl.ai/mmselfsup/1.x/mae/mae_vit-base-p16_8xb512-fp16-coslr-1600e_in1k/'
     'mae_vit-base-p16_8xb512-fp16-coslr-1600e_in1k_20220825-f7569ca2.pth'
@@ -22,7 +23,7 @@ model = dict(
         patch_size=16,
         drop_path_rate=0.1,
         window_size=14,
-        init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='backbone.'),
+        init_cfg=dict(type='PretrainedEncoder', checkpoint=pretrained),
     ),
     neck=dict(_delete_=True, type='SimpleFeaturePyramid', in_channels=768, out_channels=256),
     rpn_head=dict(num_convs=2),

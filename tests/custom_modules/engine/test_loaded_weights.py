@@ -56,40 +56,6 @@ def vit(**more: object) -> dict:
     )  # fmt: skip
 
 
-def metas(model: nn.Module) -> dict:
-    """The weights of a ViT as Meta's MAE writes them."""
-    back = (
-        ('patch_embed.projection', 'patch_embed.proj'),
-        ('layers.', 'blocks.'),
-        ('.ln', '.norm'),
-        ('ffn.blocks.0.0', 'mlp.fc1'),
-        ('ffn.blocks.1', 'mlp.fc2'),
-    )
-    found = {}
-    for name, weight in model.state_dict().items():
-        for ours, theirs in back:
-            name = name.replace(ours, theirs)
-        found[name] = weight
-    found['pos_embed'] = torch.cat([torch.zeros(1, 1, 8), found['pos_embed']], 1)
-    extra = {
-        'norm.weight': torch.ones(8),
-        'cls_token': torch.zeros(1, 1, 8),
-        'mask_token': torch.zeros(8),
-    }
-    return {'model': {**found, **extra}}
-
-
-def test_metas_own_mae_is_read(tmp_path) -> None:
-    torch.manual_seed(0)
-    trained = MODELS.build(vit())
-    torch.save(metas(trained), tmp_path / 'mae.pth')
-    weights = dict(type='Pretrained', checkpoint=str(tmp_path / 'mae.pth'), prefix='backbone.')
-    model = MODELS.build(vit(init_cfg=weights))
-    model.init_weights()
-    for name, weight in trained.state_dict().items():
-        assert torch.equal(model.state_dict()[name], weight), name
-
-
 def test_pretrained_weights_of_something_else_are_refused(tmp_path) -> None:
     torch.save({'state_dict': net().state_dict()}, tmp_path / 'other.pth')
     for prefix, sentence in (
