@@ -202,19 +202,19 @@ class _FusedAttention(TorchFunctionMode):
             q, k, v = args[:3]
             if torch.is_autocast_enabled('cuda'):
                 q, k, v = (x.to(torch.get_autocast_dtype('cuda')) for x in (q, k, v))
-            return _Fused.apply(q, k, v)
+            return _Fused.apply(q, k, v, (kwargs or {}).get('attn_mask'))
         return func(*args, **(kwargs or {}))
 
 
 class _Fused(torch.autograd.Function):
-    """Keeps queries, keys, values, result and a float32 a query (the softmax's denominator)."""
+    """Keeps queries, keys, values, bias, result and a float32 a query (the softmax's divisor)."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
         out = torch.empty_like(q)
-        ctx.save_for_backward(q, k, v, out, torch.empty(q.shape[:-1], device=q.device))
+        ctx.save_for_backward(q, k, v, bias, out, torch.empty(q.shape[:-1], device=q.device))
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        return grad, grad, grad
+        return grad, grad, grad, None

@@ -4,12 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmdet.registry import MODELS
+from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import RUNNERS, init_default_scope
 
-from custom_modules import MapLayerNorm
+from custom_modules import MapLayerNorm, WindowedViT
+from custom_modules.engine.custom_keys import check_custom_keys
+from custom_modules.models.encoders.shape import CONFIGS as SHAPES
+from custom_modules.models.encoders.shape import shape_of
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
@@ -89,6 +93,71 @@ def test_heads_and_decay_of_the_vitb_are_vitdet_s() -> None:
         assert group['weight_decay'] == (0 if free else 0.1), name
         if not name.startswith('backbone.'):
             assert group['lr'] == 1e-3
+
+
+def shallow(config: Config, data_root: Path) -> Config:
+    """The same experiment on one small image, a block or two deep, from scratch."""
+    backbone = config.model.backbone
+    backbone.init_cfg = None
+    if backbone.type == 'WindowedViT':
+        arch = WindowedViT.arch_zoo[backbone.arch] if isinstance(backbone.arch, str) else None
+        backbone.arch = dict(arch or backbone.arch, num_layers=1)
+        backbone.global_blocks = ()  # windows are what is special
+    dataset = config.train_dataloader.dataset
+    if dataset.type == 'SyntheticSmears':
+        dataset.size = (160, 128)
+    else:
+        dataset.update(data_root=str(data_root), indices=1)
+    for part in (config.train_dataloader, config.test_dataloader):
+        for step in part.dataset.get('pipeline', ()):
+            if step.type in ('Resize', 'RandomResize'):
+                step.scale = (160, 128)
+            if step.type == 'StainNormalize':
+                step.reference = str(data_root / 'stain/reference.json')
+    config.test_dataloader.dataset.update(data_root=str(data_root), indices=1)
+    return config
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=by_name)
+def test_takes_a_step_and_predicts(path: Path, tiny_data: Path) -> None:
+    torch.manual_seed(0)
+    init_default_scope('mmdet')
+    config = shallow(Config.fromfile(path), tiny_data)
+    model = MODELS.build(config.model)
+    names = [name for name, _ in model.named_parameters()]
+    check_custom_keys(config.optim_wrapper.get('paramwise_cfg'), names)
+    optimizer = build_optim_wrapper(model, config.optim_wrapper)
+    optimizer.optimizer.param_groups[0]['lr'] = 1e-3  # the first layers' is next to nothing
+    first = next(model.backbone.parameters())
+    before = first.detach().clone()
+    train, test = (
+        DATASETS.build(loader.dataset)
+        for loader in (config.train_dataloader, config.test_dataloader)
+    )
+    model.train()
+    losses = model.train_step(pseudo_collate([train[0]]), optimizer)
+    assert all(torch.isfinite(value).all() for value in losses.values())
+    assert not first.equal(before)
+    model.eval()
+    with torch.no_grad():
+        (found,) = model.test_step(pseudo_collate([test[0]]))
+    assert torch.isfinite(found.pred_instances.scores).all()
+
+
+def vits() -> list[Path]:
+    return [path for path in CONFIGS if path.stem in SHAPES]
+
+
+def test_each_encoder_s_config_is_known_by_its_shape() -> None:
+    assert {path.stem for path in vits()} == set(SHAPES)
+
+
+@pytest.mark.parametrize('path', vits(), ids=by_name)
+def test_backbones_are_of_the_shape_that_is_looked_for(path: Path) -> None:
+    init_default_scope('mmdet')
+    with torch.device('meta'):
+        model = MODELS.build(Config.fromfile(path).model.backbone)
+    assert shape_of(model.state_dict()) == SHAPES[path.stem]
 
 
 def shrink(config: Config, data_root: Path, work_dir: Path) -> Config:
