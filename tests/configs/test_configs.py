@@ -103,6 +103,9 @@ def shallow(config: Config, data_root: Path) -> Config:
         arch = WindowedViT.arch_zoo[backbone.arch] if isinstance(backbone.arch, str) else None
         backbone.arch = dict(arch or backbone.arch, num_layers=1)
         backbone.global_blocks = ()  # windows are what is special
+    config.model.train_cfg.rpn_proposal.max_per_img = 40
+    config.model.train_cfg.rcnn.sampler.num = 16
+    config.model.test_cfg.rpn.max_per_img = config.model.test_cfg.rcnn.max_per_img = 20
     dataset = config.train_dataloader.dataset
     if dataset.type == 'SyntheticSmears':
         dataset.size = (160, 128)
@@ -118,6 +121,7 @@ def shallow(config: Config, data_root: Path) -> Config:
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('path', CONFIGS, ids=by_name)
 def test_takes_a_step_and_predicts(path: Path, tiny_data: Path) -> None:
     torch.manual_seed(0)
