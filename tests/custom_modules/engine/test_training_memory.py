@@ -121,4 +121,4 @@ def test_every_config_can_be_counted(path: Path) -> None:
     assert min(size) >= 288
     memory = training_memory(config.model, size, True, False)
     assert memory.fixed > 0
-    assert 0.04 < memory.image < 4
+    assert 0.04 < memory.image < 8  # ViT-L takes 4.3, UNI2-h 7.4
