@@ -7,8 +7,7 @@ TEST_JOBS ?= 2
 
 # What a user gives reaches the programs through the shell as it was typed: `value` keeps make from
 # expanding a $ in a path, and the programs part lists at blanks and keep quoted ones together.
-GIVEN := DATA DATA_ROOT OUT CONFIG OPTS WORK_DIR RESUME RUN CHECKPOINTS PART IMAGES \
-  SPACE TRIALS STUDY STORAGE
+GIVEN := DATA DATA_ROOT OUT CONFIG OPTS WORK_DIR RESUME RUN CHECKPOINTS PART IMAGES SPACE TRIALS STUDY STORAGE
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,\
   $(eval override export $(name) := $$(value $(name)))))
 

@@ -99,17 +99,19 @@ class TrialRun:
     def _in_words(self) -> str:
         return ', '.join(f'{name} = {_short(value)}' for name, value in self.parameters.items())
 
+    def _command(self, begun: bool) -> list[Any]:
+        command = [sys.executable, '-m', 'tools.tune.child', self.config, '--work-dir', self.run]
+        command += ['--resume'] if begun else []
+        command += ['--gpus', self.gpus] if self.gpus > 1 else []
+        return command + (['--time'] if SECONDS in self.space.objectives else [])
+
     def _start(self) -> subprocess.Popen:
         begun = any(self.run.glob('*.pth')) and (self.run / 'last_checkpoint').is_file()
         if not begun and self.run.exists():
             shutil.rmtree(self.run)  # nothing to go on from, and a later log would stand beside it
-        command = [sys.executable, '-m', 'tools.tune.child', self.config, '--work-dir', self.run]
-        command += ['--resume'] if begun else []
-        command += ['--gpus', self.gpus] if self.gpus > 1 else []
-        command += ['--time'] if SECONDS in self.space.objectives else []
         with self.said.open('ab') as said:
             return subprocess.Popen(
-                [str(part) for part in command],
+                [str(part) for part in self._command(begun)],
                 stdin=subprocess.PIPE,  # never written to: its end tells the run that we are gone
                 stdout=said,
                 stderr=subprocess.STDOUT,

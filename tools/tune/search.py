@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -246,7 +247,9 @@ class PredictionSearch(Search):
 
     def _standard(self) -> dict[str, Any] | None:
         """The thresholds that hold without a search, where the space has them all."""
-        own = STANDARD | {'score_thr': self.run.threshold(self.run.open_checkpoint()).value}
+        own = dict(STANDARD)
+        with contextlib.suppress(UserError):  # predictions may have outlived their checkpoint
+            own['score_thr'] = self.run.threshold(self.run.open_checkpoint()).value
         first = {p.name: own[p.name] for p in self.space.parameters}
         inside = (p.distribution._contains(first[p.name]) for p in self.space.parameters)
         return first if all(inside) else None
