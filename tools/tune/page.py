@@ -78,7 +78,7 @@ def trials_table(findings: Findings) -> Table:
         key=lambda r: (sign * r.values[space.objective] if r.values else float('inf'), r.number),
     )
     names = [parameter.name for parameter in space.parameters]
-    header = ('trial', 'state', *space.objectives, *names, 'minutes', 'why')
+    header = ('trial', 'state', 'why', *space.objectives, 'minutes', *names)
     return Table(header, [_cells(findings, row, names) for row in rows])
 
 
@@ -87,7 +87,7 @@ def _cells(findings: Findings, row: Row, names: list[str]) -> tuple[str, ...]:
     settings = [short(row.parameters.get(name, '')) for name in names]
     minutes = '' if row.seconds is None else f'{row.seconds / 60:.1f}'
     why = row.reason or ('the default settings' if row.default else '')
-    return (str(row.number), row.state, *values, *settings, minutes, why)
+    return (str(row.number), row.state, why, *values, minutes, *settings)
 
 
 def short(value: Any) -> str:
@@ -104,8 +104,7 @@ def ranges(findings: Findings) -> list[tuple[str, str]]:
             text = ', '.join(map(str, drawn.choices))
         else:
             text = f'{drawn.low:g} to {drawn.high:g}' + (', logarithmic' if drawn.log else '')
-            step = drawn.step
-            text += f' in steps of {step:g}' if step and (step != 1 or drawn.log is False) else ''
+            text += f' in steps of {drawn.step:g}' if drawn.step not in (None, 1) else ''
         rows.append((parameter.name, text))
     return rows
 
@@ -122,7 +121,7 @@ def html(findings: Findings, drawings: dict[str, bytes], table: Table, config: P
         space=findings.space,
         trains=findings.space.searches == TRAININGS,
         drawings=drawings,
-        table=Table(table.header, table.rows[:SHOWN]),
+        table=Table(tuple(map(figures.shortened, table.header)), table.rows[:SHOWN]),
         hidden=max(len(table.rows) - SHOWN, 0),
         states=[(state, states[state]) for state in TOLD if states[state]],
         ranges=ranges(findings),

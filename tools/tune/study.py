@@ -25,6 +25,7 @@ from tools.tune.space import Space
 
 JOURNAL = 'study.journal'
 GRACE = 120.0  # seconds without a sign of life after which a trial's worker counts as dead
+FIRST_TRIES = 4  # to open a database that another worker may be making ready
 STARTS = 3  # a trial whose workers died so often is no good
 WORKER = 'worker'
 
@@ -61,10 +62,15 @@ def open_storage(where: str | None, folder: Path) -> BaseStorage:
 
 def _database(url: str) -> BaseStorage:
     from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
 
     shown = url.partition('://')[0] + '://…'
     try:
         shown = make_url(url).render_as_string(hide_password=True)
+        for _ in range(FIRST_TRIES):
+            with contextlib.suppress(IntegrityError, ProgrammingError):
+                return RDBStorage(url, engine_kwargs={'pool_pre_ping': True})
+            time.sleep(1)  # another worker makes the tables of an empty database, just now
         return RDBStorage(url, engine_kwargs={'pool_pre_ping': True})
     except Exception as error:  # drivers have errors of their own
         hint = 'start it, or name another with STORAGE=…'

@@ -15,6 +15,8 @@ from tools.tune.runs import draw_parameters
 from tools.tune.space import Space, read_space
 from tools.tune.study import STARTS, Workers, open_storage, open_study
 
+ROOT = Path(__file__).parents[3]
+
 
 @pytest.fixture
 def space(tmp_path: Path) -> Space:
@@ -166,3 +168,13 @@ def test_a_file_that_is_no_journal_is_one_sentence(tmp_path: Path) -> None:
     file.write_text('not a journal\nat all\n')
     with pytest.raises(UserError, match=r'x\.txt: is no journal of a study'):
         open_storage(str(file), tmp_path)
+
+
+@pytest.mark.slow
+def test_workers_that_start_at_once_on_an_empty_database_all_open_it(postgres: str) -> None:
+    code = f'from tools.tune.study import _database; _database({postgres!r})'
+    command = [sys.executable, '-c', code]
+    starts = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(4)]
+    for process in starts:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said.decode()
