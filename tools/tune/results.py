@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def work() -> None:
-        spaces = args.spaces or sorted(SPACES.glob('*.py'))
+        spaces = args.spaces or [s for s in sorted(SPACES.glob('*.py')) if s.stem != 'thresholds']
         table = results_table(spaces, args.out)
         again = 'Written by `python -m tools.tune.results --into docs/results.md`.'
         write_between_marks(args.into, f'{table}\n\n{again}', 'tune')
