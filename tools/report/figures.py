@@ -91,13 +91,13 @@ def loss_figure(log: TrainingLog, best: float | None = None) -> bytes:
 @matplotlib.rc_context(STYLE)
 def metrics_figure(log: TrainingLog, best: float | None = None) -> bytes:
     """Validation metrics; the best checkpoint's place on the axis is marked."""
-    panels = [
+    groups = [
         (title, logged)
         for title, names in METRIC_PANELS.items()
         if (logged := {key: name for key, name in names.items() if series(log.val, key)[0]})
     ]
-    figure, axes_list = panels(max(len(panels), 1), 3.8)
-    for axes, (title, logged) in zip(axes_list, panels, strict=False):
+    figure, axes_list = panels(max(len(groups), 1), 3.8)
+    for axes, (title, logged) in zip(axes_list, groups, strict=False):
         for key, name in logged.items():
             axes.plot(*series(log.val, key), 'o-', label=name)
         axes.set_title(title)
