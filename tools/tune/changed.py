@@ -1,0 +1,55 @@
+"""A config as a file of its own: what it inherits, and the differences only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from cellkit.files.writing import write_whole
+from tools.runs.overrides import merge_overrides
+
+
+def write_changed(base: Path, overrides: Mapping[str, Any], file: Path, head: str) -> None:
+    """Write a config that inherits another and differs from it by some settings.
+
+    Where differences can't be inherited, the whole config is written.
+
+    Args:
+        base: The config file that is changed.
+        overrides: Values by dotted key.
+        file: What is written.
+        head: Comment lines, without their ``#``.
+
+    Raises:
+        UserError: A setting can't be changed.
+    """
+    written, merged = (Config.fromfile(base, import_custom_modules=False) for _ in range(2))
+    merge_overrides(merged, overrides)
+    wanted = merged.to_dict()
+    comment = ''.join(f'# {line}'.rstrip() + '\n' for line in head.splitlines())
+    inherits = os.path.relpath(base, file.parent).replace(os.sep, '/')
+    changes = difference(written.to_dict(), wanted)
+    body = Config(changes).pretty_text if changes else ''
+    write_whole(file, f'{comment}_base_ = {inherits!r}\n{body}')
+    if Config.fromfile(file, import_custom_modules=False).to_dict() != wanted:
+        write_whole(file, comment + merged.pretty_text)
+
+
+def difference(written: Mapping[str, Any], merged: Mapping[str, Any]) -> dict[str, Any]:
+    """What a config must say that inherits the first and is to be the second."""
+    result = {}
+    for key, value in merged.items():
+        if key in written and written[key] == value:
+            continue
+        before = written.get(key)
+        if not isinstance(value, Mapping):
+            result[key] = value
+        elif isinstance(before, Mapping) and set(before) <= set(value):
+            result[key] = difference(before, value)
+        else:
+            result[key] = {**value, '_delete_': True} if key in written else dict(value)
+    return result
