@@ -72,7 +72,7 @@ def test_the_page_and_its_files(tmp_path: Path) -> None:
     assert all(picture.startswith('data:image/png;base64,') for picture in page.pictures)
     for text in ('0.5500', 'pruned at rung 1 of 4', '<as> when memory', 'make train CONFIG='):
         assert text in page.text
-    lines = (tmp_path / 'trials.csv').read_text().splitlines()
+    lines = (tmp_path / 'trials.csv').read_text(encoding='utf-8-sig').splitlines()
     assert len(lines) == 13
     assert lines[0] == 'trial,state,why,coco/segm_mAP,minutes,model.a.lr,b,c'
     assert lines[1].startswith('11,complete,')
