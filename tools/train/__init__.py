@@ -121,7 +121,7 @@ def _with_mim(
     command += ['--work-dir', str(work_dir)]
     command += ['--resume', *([] if resume is True else [str(resume)])] if resume else []
     command += ['--cfg-options', *overrides] if overrides else []
-    hand_on_signals()
+    received = hand_on_signals()
     # The launcher would die of SIGUSR1, and kill after 30 s what writes a checkpoint.
     env = {
         'TORCHELASTIC_SIGNALS_TO_HANDLE': 'SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1',
@@ -129,6 +129,8 @@ def _with_mim(
         **os.environ,
     }
     done = subprocess.run([sys.executable, '-m', 'tools.train.run_mim', *command], env=env)
+    if received:
+        raise SystemExit(128 + received[0])
     if done.returncode:
         raise UserError(f'training {config} ended with status {done.returncode}; see above')
     return work_dir
