@@ -24,7 +24,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
-from torch.distributed import DistError
+from torch.distributed import DistNetworkError, DistStoreError
 from torch.nn.modules.batchnorm import _NormBase
 
 from cellkit.errors import UserError
@@ -61,7 +61,7 @@ def starting(launcher: str, env_cfg: Mapping[str, Any]) -> Iterator[Mapping[str,
         check_gpus()
     try:
         yield env_cfg
-    except DistError as error:
+    except (DistNetworkError, DistStoreError) as error:
         reason = ' '.join(str(error).split())[:200]
         raise UserError(
             f"the run's processes don't find each other ({reason}): give all of them the "

@@ -49,7 +49,7 @@ def test_processes_that_do_not_meet_are_one_sentence(monkeypatch: pytest.MonkeyP
     for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE'):
         monkeypatch.setenv(name, '0')
     with (
-        pytest.raises(UserError, match='the port is taken.*--master-port'),
+        pytest.raises(UserError, match=r'the port is taken.*--master-port'),
         starting('pytorch', {}),
     ):
         raise torch.distributed.DistNetworkError('the port\nis taken')
