@@ -135,8 +135,13 @@ def open_regions(path: Path) -> Iterator[Regions]:
         yield regions
 
 
-def has_regions(path: Path, least: int = LARGE) -> bool:
-    """Whether a picture has more than so many pixels, and is stored in a way to be read in part."""
+def has_regions(path: Path, least: int | None = None) -> bool:
+    """Whether a picture is large, and stored in a way to be read in part.
+
+    Args:
+        path: The file.
+        least: It has more pixels than this; than :data:`LARGE` when None.
+    """
     if not path.is_file():  # a named pipe would wait for ever
         return False
     try:
@@ -146,7 +151,7 @@ def has_regions(path: Path, least: int = LARGE) -> bool:
             file.seek(0)
             with TiffFile(file) as tif:
                 first = tif.pages.first
-                if first.imagelength * first.imagewidth <= least:
+                if first.imagelength * first.imagewidth <= (LARGE if least is None else least):
                     return False
                 (series, *_) = pictures_of(tif)
                 alone = len(series.pages) == 1 and not is_fluorescence(tif)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +16,7 @@ from mmdet.utils import get_test_pipeline_cfg
 from mmengine.registry import init_default_scope
 
 from cellkit.errors import UserError
+from cellkit.files.writing import sha256_of
 from cellkit.overlaps import keep_labels
 from cellkit.rows import cells_of
 from cellkit.tiles import Piece, Window, pieces_of, tile_windows
@@ -102,6 +105,7 @@ class Detector:
             # scores stays; masks below cost time.
             rcnn.score_thr = max(self.least_score - 1e-4, 0.0)
         self.model = build_model(config, checkpoint.weights, device)
+        self._checkpoint, self._options = checkpoint, {'scale': scale, 'tta': tta}
 
     def __call__(
         self,
@@ -138,6 +142,18 @@ class Detector:
         other = copy.copy(self)
         other.tile, other.pipeline = tile, self._pipeline(tile)
         return other
+
+    def identity(self) -> dict[str, Any]:
+        """What its results hang on, for JSON: weights, config and options."""
+        config = json.dumps(self._checkpoint.config.to_dict(), default=str, sort_keys=True)
+        return {
+            'weights': sha256_of(self._checkpoint.file),
+            'config': hashlib.sha256(config.encode()).hexdigest(),
+            'scores': [self.score_thr, self.least_score],
+            'tile': list(self.tile or ()),
+            'device': self.device,
+            **self._options,
+        }
 
     def windows(self, size: tuple[int, int]) -> list[Window]:
         """The places of the tiles of a picture of (height, width) pixels, row by row."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import cv2
@@ -16,7 +15,7 @@ from tqdm.auto import tqdm
 from cellkit.files.depth import Depth, find_whites
 from cellkit.files.formats import coco
 from cellkit.files.names import shown
-from cellkit.files.pictures import read_picture
+from cellkit.files.regions import has_regions
 from cellkit.files.writing import csv_text, write_json, write_whole
 from cellkit.metrics.calibrated import Calibration
 from cellkit.metrics.count_interval import Evidence
@@ -24,13 +23,15 @@ from tools.predict.detector import Detector
 from tools.predict.earlier import Earlier
 from tools.predict.formats import DEFAULT, FORMATS
 from tools.predict.journal import Journal
-from tools.predict.outcome import Outcome, outcome_of
+from tools.predict.large_files import large_formats
+from tools.predict.look import Looker
+from tools.predict.outcome import Outcome
 from tools.predict.page import page
 from tools.predict.problems import problem_of
 from tools.predict.slides import SETTINGS, Slide
+from tools.predict.tile_store import UNFINISHED, clear
 from tools.predict.workers import MOST, pools
 
-LARGE = 1 << 26  # pixels of a picture beside which no other such one is done: it takes a gigabyte
 BOX = ('x', 'y', 'width', 'height')
 
 # Columns of the tables after the image's name: the name, the value's key, the decimals to which it
@@ -97,7 +98,8 @@ class Results:
         formats: Sequence[str] = DEFAULT,
         calibration: Calibration | None = None,
     ) -> None:
-        self.formats = formats
+        self.formats = tuple(formats)
+        self._large = {slide for slide in slides if has_regions(slide.path)}
         self._earlier = Earlier(out)
         self._earlier.make_way([slide.path for slide in slides], map(self._files_of, slides))
         out.mkdir(parents=True, exist_ok=True)
@@ -132,26 +134,23 @@ class Results:
         self.depth = find_whites(slide.path for slide in self.slides)
         self.notes += self.depth.said
         bar = partial(tqdm, dynamic_ncols=True, disable=None)
-        jobs = len(self.slides) if detector.tile is None else MOST
-        one_at_a_time = Lock()
-
-        def look_at(slide: Slide) -> tuple[Outcome, Sequence[str]]:
-            picture, remarks, *_ = read_picture(slide.path, self.depth.whites)
-            large = picture.shape[0] * picture.shape[1] > LARGE
-            with one_at_a_time if large else nullcontext():
-                found = detector(picture, network.map, partial(bar, unit='tile', leave=False))
-                outcome = outcome_of(
-                    str(slide.path), picture, found, self.formats, self.pixel_size, self.calibration
-                )
-            if found.full:
-                remarks = (
-                    *remarks,
-                    f'has as many detections as the model gives at once ({detector.limit}), so '
-                    'cells may be missing: work in tiles (--tile)',
-                )
-            return outcome, remarks
-
+        many_tiles = detector.tile is not None or self._large
+        jobs = MOST if many_tiles else len(self.slides)
         with pools(detector.device, jobs) as (pictures, network):
+            looker = Looker(
+                detector,
+                network.map,
+                partial(bar, unit='tile', leave=False),
+                self.depth.whites,
+                self.pixel_size,
+                self.calibration,
+            )
+
+            def look_at(slide: Slide) -> tuple[Outcome, Sequence[str]]:
+                if slide in self._large:
+                    return looker.large(slide, self._formats_of(slide), self._store_of(slide))
+                return looker.whole(slide, self._formats_of(slide))
+
             waiting = [pictures.submit(look_at, slide) for slide in self.slides]
             try:
                 for number, future in enumerate(bar(waiting, unit='image'), start=1):
@@ -177,12 +176,12 @@ class Results:
             remarks: What is to be known of the picture; they go on after its name.
         """
         count = self._row(COUNT_COLUMNS, slide, outcome.values | {'image_id': image_id})
-        files = dict(zip(self.formats, self._files_of(slide), strict=True))
+        files = dict(zip(self._formats_of(slide), self._files_of(slide), strict=True))
         count['labels'] = files.get('labels') or files.get('ome')
         cells = [self._row(CELL_COLUMNS, slide, cell) for cell in outcome.cells]
         try:
             for key, file in files.items():
-                write_whole(self.out / file, outcome.files[key])
+                _put(self.out / file, outcome.files[key])
             for name, rows in (('cells', cells), ('counts', [count])):
                 self._journal.add(name, self._header(name), [row.values() for row in rows])
         except OSError:
@@ -230,6 +229,9 @@ class Results:
         noted = {**settings, **depth, 'images': done, 'files': files}
         write_json(self.out / SETTINGS, noted, indent=1)
         self._journal.close()
+        for slide in self._large.intersection(self._done):
+            if not self.stopped:
+                clear(self._store_of(slide))
 
     def _page(self, settings: Mapping[str, Any]) -> str:
         problems = [f'{problem.rstrip(".")}.' for problem in self.problems]
@@ -240,8 +242,15 @@ class Results:
 
     def _files_of(self, slide: Slide) -> list[str]:
         """The files of a picture below the folder of results, one a format."""
-        made = [FORMATS[key] for key in self.formats]
+        made = [FORMATS[key] for key in self._formats_of(slide)]
         return [f'{each.folder}/{slide.name}{each.suffix}' for each in made]
+
+    def _formats_of(self, slide: Slide) -> tuple[str, ...]:
+        return large_formats(self.formats) if slide in self._large else self.formats
+
+    def _store_of(self, slide: Slide) -> Path:
+        """Where the tiles of a large picture are kept until the run has ended."""
+        return self.out / UNFINISHED / slide.name
 
     def _header(self, name: str) -> list[str]:
         columns = self._known(COUNT_COLUMNS if name == 'counts' else CELL_COLUMNS)
@@ -258,3 +267,12 @@ class Results:
             factor = self.pixel_size**power if power else 1
             row[name] = None if values[key] is None else round(values[key] * factor, decimals)
         return row
+
+
+def _put(file: Path, content: bytes | Path) -> None:
+    """Write a file whole, or move it to its place."""
+    if isinstance(content, Path):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(content, file)
+    else:
+        write_whole(file, content)
