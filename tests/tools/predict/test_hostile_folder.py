@@ -10,7 +10,8 @@ import cv2
 import pytest
 
 from cellkit.files.names import original
-from tools.predict import look, predict, results
+from tools.predict import look, predict
+from tools.predict import results as writer
 from tools.predict.__main__ import main
 
 GOOD = [
@@ -103,14 +104,14 @@ def test_a_write_that_fails_costs_one_image(lab, monkeypatch: pytest.MonkeyPatch
     lab.run()
     for name in ('a', 'b', 'c'):
         lab.write(f'in/{name}.png')
-    write_whole = results.write_whole
+    write_whole = writer.write_whole
 
     def full(path: Path, content: bytes) -> None:
         if path.name == 'b.png':
             raise OSError(28, 'No space left on device', str(path))
         write_whole(path, content)
 
-    monkeypatch.setattr(results, 'write_whole', full)
+    monkeypatch.setattr(writer, 'write_whole', full)
     results = predict('in', out='out')
     assert [row['image'] for row in lab.table('out/counts.csv')] == ['a.png', 'c.png']
     (problem,) = results.problems

@@ -244,7 +244,9 @@ def test_killed_process(lab, slide: Path) -> None:
     predict(slide, out='out', tile=TILE, formats='all')
     undisturbed = contents(Path('out'))
     code = SLOW.format(tests=str(Path(__file__).parent), tile=TILE)
-    process = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True)
+    here = os.environ | {'PYTHONPATH': str(Path(__file__).parents[3])}
+    command = [sys.executable, '-c', code]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=here)
     lines: Iterator[str] = iter(process.stdout)
     assert sum(next(lines) == 'tile\n' for _ in range(7)) > 3
     process.send_signal(signal.SIGKILL)
