@@ -29,7 +29,6 @@ class Looker:
         run: As ``map``: calls the network.
         progress: Wraps the results of tiles, for a progress bar.
         whites: How pictures of more than 8 bits are read.
-        pixel_size: Micrometres a pixel, or None.
         calibration: Says how sure a score is, or None.
     """
 
@@ -39,26 +38,27 @@ class Looker:
         run: Callable[[Callable, Iterable], Iterable],
         progress: Callable[..., Iterable],
         whites: Whites,
-        pixel_size: float | None = None,
         calibration: Calibration | None = None,
     ) -> None:
         self.detector, self.run, self.progress = detector, run, progress
-        self.whites, self.pixel_size, self.calibration = whites, pixel_size, calibration
+        self.whites, self.calibration = whites, calibration
         self._one_at_a_time = Lock()  # of pictures that take a gigabyte
 
-    def whole(self, slide: Slide, formats: Sequence[str]) -> tuple[Outcome, Sequence[str]]:
+    def whole(
+        self, slide: Slide, formats: Sequence[str], pixel_size: float | None
+    ) -> tuple[Outcome, Sequence[str]]:
         """Look at a picture that is read whole; returns remarks too, that go on after its name."""
         picture, remarks, *_ = read_picture(slide.path, self.whites)
         large = picture.shape[0] * picture.shape[1] > LARGE
         with self._one_at_a_time if large else nullcontext():
             found = self.detector(picture, self.run, self.progress)
             outcome = outcome_of(
-                str(slide.path), picture, found, formats, self.pixel_size, self.calibration
+                str(slide.path), picture, found, formats, pixel_size, self.calibration
             )
         return outcome, (*remarks, *self._limit(found.full, 'work in tiles (--tile)'))
 
     def large(
-        self, slide: Slide, formats: Sequence[str], folder: Path
+        self, slide: Slide, formats: Sequence[str], pixel_size: float | None, folder: Path
     ) -> tuple[Outcome, Sequence[str]]:
         """Look at a picture that is read by regions, always in tiles.
 
@@ -76,7 +76,7 @@ class Looker:
                 picture,
                 store,
                 formats,
-                self.pixel_size,
+                pixel_size,
                 self.calibration,
             )
             remarks = [*picture.remarks, *self._limit(full, 'choose smaller tiles (--tile)')]

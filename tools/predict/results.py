@@ -28,6 +28,7 @@ from tools.predict.look import Looker
 from tools.predict.outcome import Outcome
 from tools.predict.page import page
 from tools.predict.problems import problem_of
+from tools.predict.sizes import Sizes
 from tools.predict.slides import SETTINGS, Slide
 from tools.predict.tile_store import UNFINISHED, clear
 from tools.predict.workers import MOST, pools
@@ -74,7 +75,7 @@ class Results:
     Args:
         out: The folder; made if it isn't there.
         slides: All pictures that are to be done.
-        pixel_size: Micrometres a pixel, or None.
+        pixel_size: Micrometres a pixel; what the files tell, if they do, when None.
         formats: Keys of ``FORMATS``: the files of each picture.
         calibration: Says how sure a score is, or None.
 
@@ -103,11 +104,12 @@ class Results:
         self._earlier = Earlier(out)
         self._earlier.make_way([slide.path for slide in slides], map(self._files_of, slides))
         out.mkdir(parents=True, exist_ok=True)
-        self.out, self.slides, self.pixel_size = out, slides, pixel_size
+        self.out, self.slides = out, slides
+        self._sizes = Sizes(slides, pixel_size)
         self.counts: list[dict[str, Any]] = []
         self.cells: list[dict[str, Any]] = []
         self.problems: list[str] = []
-        self.notes: list[str] = []
+        self.notes: list[str] = self._sizes.said()
         self.stopped = False
         self.depth = Depth()
         self._journal = Journal(out)
@@ -142,14 +144,14 @@ class Results:
                 network.map,
                 partial(bar, unit='tile', leave=False),
                 self.depth.whites,
-                self.pixel_size,
                 self.calibration,
             )
 
             def look_at(slide: Slide) -> tuple[Outcome, Sequence[str]]:
+                how = (slide, self._formats_of(slide), self._sizes.of(slide))
                 if slide in self._large:
-                    return looker.large(slide, self._formats_of(slide), self._store_of(slide))
-                return looker.whole(slide, self._formats_of(slide))
+                    return looker.large(*how, self._store_of(slide))
+                return looker.whole(*how)
 
             waiting = [pictures.submit(look_at, slide) for slide in self.slides]
             try:
@@ -226,7 +228,7 @@ class Results:
             )
         depth = {'depth': self.depth.said} if self.depth.said else {}
         done = [shown(slide.path.as_posix()) for slide in self._done]
-        noted = {**settings, **depth, 'images': done, 'files': files}
+        noted = {**settings, **depth, **self._sizes.noted(), 'images': done, 'files': files}
         write_json(self.out / SETTINGS, noted, indent=1)
         self._journal.close()
         for slide in self._large.intersection(self._done):
@@ -238,7 +240,7 @@ class Results:
         model, threshold = settings.get('checkpoint', ''), settings.get('score_threshold', 0.0)
         lead = f'Model: {model}; score threshold {threshold:g}.'
         title = f'Cells in {self.out.name}'
-        return page(title, lead, self._seen, problems, self.pixel_size, self.interval)
+        return page(title, lead, self._seen, problems, self._sizes.common, self.interval)
 
     def _files_of(self, slide: Slide) -> list[str]:
         """The files of a picture below the folder of results, one a format."""
@@ -257,15 +259,17 @@ class Results:
         return ['image', *(column[0] for column in columns), *['labels'] * (name == 'counts')]
 
     def _known(self, columns: Sequence[tuple[str, str, int, int]]) -> list:
-        return [column for column in columns if self.pixel_size or not column[-1]]
+        return [column for column in columns if self._sizes.known or not column[-1]]
 
     def _row(
         self, columns: Sequence[tuple[str, str, int, int]], slide: Slide, values: Mapping[str, Any]
     ) -> dict[str, Any]:
         row: dict[str, Any] = {'image': slide.shown}
+        size = self._sizes.of(slide)
         for name, key, decimals, power in self._known(columns):
-            factor = self.pixel_size**power if power else 1
-            row[name] = None if values[key] is None else round(values[key] * factor, decimals)
+            factor = 1 if not power else size and size**power
+            known = values[key] is not None and factor is not None
+            row[name] = round(values[key] * factor, decimals) if known else None
         return row
 
 
