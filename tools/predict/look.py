@@ -7,8 +7,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from threading import Lock
 
+from cellkit.errors import BadFile
+from cellkit.files import regions
 from cellkit.files.pictures import read_picture
-from cellkit.files.regions import LARGE, open_regions
+from cellkit.files.regions import open_regions
 from cellkit.files.stored import Whites
 from cellkit.metrics.calibrated import Calibration
 from tools.predict.detector import Detector
@@ -19,6 +21,9 @@ from tools.predict.tile_store import TileStore
 
 TILE = (1200, 1600)
 """(height, width) of the tiles of a large picture: of the images of the BCCD set."""
+
+MOST = (1 << 31) - 1
+"""Pixels of the largest picture: pycocotools counts them in 32 bits."""
 
 
 class Looker:
@@ -49,12 +54,15 @@ class Looker:
     ) -> tuple[Outcome, Sequence[str]]:
         """Look at a picture that is read whole; returns remarks too, that go on after its name."""
         picture, remarks, *_ = read_picture(slide.path, self.whites)
-        large = picture.shape[0] * picture.shape[1] > LARGE
+        large = picture.shape[0] * picture.shape[1] > regions.LARGE
         with self._one_at_a_time if large else nullcontext():
             found = self.detector(picture, self.run, self.progress)
             outcome = outcome_of(
                 str(slide.path), picture, found, formats, pixel_size, self.calibration
             )
+        if large and not self.detector.tile:
+            said = 'is large and was shrunk to the size of one training image: is --tile meant?'
+            remarks = (*remarks, said)
         return outcome, (*remarks, *self._limit(found.full, 'work in tiles (--tile)'))
 
     def large(
@@ -66,6 +74,9 @@ class Looker:
         """
         detector = self.detector if self.detector.tile else self.detector.in_tiles(TILE)
         with self._one_at_a_time, open_regions(slide.path) as picture:
+            if picture.size[0] * picture.size[1] > MOST:
+                what = f'has more than {MOST} pixels, which run lengths in COCO JSON do not reach'
+                raise BadFile(str(slide.path), what, 'cut it into parts')
             state = slide.path.stat()
             file = {'file': str(slide.path), 'bytes': state.st_size, 'changed': state.st_mtime_ns}
             store = TileStore(folder, file | detector.identity())

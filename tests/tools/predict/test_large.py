@@ -19,7 +19,6 @@ from pycocotools.coco import COCO
 from cellkit.files import regions
 from cellkit.files.pictures import read_picture
 from tools.predict import look, predict
-from tools.predict.detector import Detector
 from tools.predict.large_files import large_formats
 from tools.predict.tile_store import TileStore
 
@@ -214,6 +213,23 @@ def test_a_damaged_tile_of_the_picture_costs_no_other(lab, slide: Path) -> None:
     assert [row['image'] for row in results.counts] == ['b.png']
     assert 'slide.tif: is truncated or damaged' in results.problems[0]
     assert not Path('out/ome').exists()
+
+
+def test_too_many_pixels(lab, slide: Path, monkeypatch) -> None:
+    monkeypatch.setattr(look, 'MOST', 200_000)
+    results = predict(slide, out='out', tile=TILE)
+    assert 'slide.tif: has more than 200000 pixels' in results.problems[0]
+    assert results.problems[0].endswith('; cut it into parts.')
+
+
+@pytest.mark.parametrize('tile', [None, TILE])
+def test_a_large_picture_of_another_format_is_said_to_be_shrunk(lab, tile: str | None) -> None:
+    lab.run()
+    lab.write('in/a.png', (300, 200, 30, 40), size=SIZE)
+    notes = predict('in', out='out', tile=tile).notes
+    assert [note.partition('is large and was shrunk')[1] != '' for note in notes] == [True] * (
+        tile is None
+    )
 
 
 def test_labels_are_ome() -> None:
