@@ -128,9 +128,7 @@ def test_overlay_is_reduced(lab, slide: Path, monkeypatch, side: int) -> None:
 
 def test_empty_tiles_are_passed_over(lab, slide: Path, detector) -> None:
     predict(slide, out='out', tile=TILE)
-    windows = Detector.windows.__get__(type('Tiled', (), {'tile': (120, 160), '_overlap': 24})())(
-        SIZE
-    )
+    windows = tile_windows(SIZE, (120, 160), 24)
     assert 0 < len(detector.seen) < len(windows) * 0.8
 
 
