@@ -18,6 +18,7 @@ from pycocotools.coco import COCO
 
 from cellkit.files import regions
 from cellkit.files.pictures import read_picture
+from cellkit.tiles import tile_windows
 from tools.predict import look, predict
 from tools.predict.large_files import large_formats
 from tools.predict.tile_store import TileStore
