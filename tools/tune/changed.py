@@ -10,11 +10,14 @@ from typing import Any
 from mmengine.config import Config
 
 from cellkit.files.writing import write_whole
+from custom_modules.engine.linked_settings import follow
 from tools.runs.overrides import merge_overrides
 
 
 def write_changed(base: Path, overrides: Mapping[str, Any], file: Path, head: str) -> None:
     """Write a config that inherits another and differs from it by some settings.
+
+    Settings that are linked to those follow them: a shorter training has a shorter schedule.
 
     Where differences can't be inherited, the whole config is written.
 
@@ -29,6 +32,7 @@ def write_changed(base: Path, overrides: Mapping[str, Any], file: Path, head: st
     """
     written, merged = (Config.fromfile(base, import_custom_modules=False) for _ in range(2))
     merge_overrides(merged, overrides)
+    follow(written, merged)  # as on the command line
     wanted = merged.to_dict()
     comment = ''.join(f'# {line}'.rstrip() + '\n' for line in head.splitlines())
     inherits = os.path.relpath(base, file.parent).replace(os.sep, '/')
