@@ -367,7 +367,8 @@ class StrictRunner(Runner):
         for handler in self.logger.handlers:  # nothing of this start is left behind
             if isinstance(handler, logging.FileHandler):
                 handler.close()
-        shutil.rmtree(self.log_dir, ignore_errors=True)
+        if not any(Path(self.log_dir).glob('vis_data/*.json')):  # another's of the same second
+            shutil.rmtree(self.log_dir, ignore_errors=True)
         raise UserError(
             f'{self.work_dir} holds another run: go on with it (RESUME=1, --resume) or give this '
             f'one a folder of its own (WORK_DIR={_short(free_folder(folder))}, --work-dir)'
