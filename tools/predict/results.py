@@ -195,10 +195,9 @@ class Results:
         self.counts.append(count)
         self.cells += cells
         size = {side: count[side] for side in ('width', 'height')}
-        seen = dict(name=slide.shown, **size, overlay=files.get('overlay'), remarks=remarks)
-        between = (count['cells_low'], count['cells_high'])
-        self._seen.append(seen | dict(interval=between, cells=outcome.cells))
         self._images.append({'id': image_id, 'file_name': slide.shown, **size})
+        about = dict(overlay=files.get('overlay'), remarks=remarks, rows=cells)
+        self._seen.append(count | about)
         for cell, rle in zip(outcome.cells, outcome.rles, strict=True):
             number, box = len(self._annotations) + 1, [cell[side] for side in BOX]
             item = coco.annotation(number, image_id, rle, cell['area'], box)
