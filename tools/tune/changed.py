@@ -30,17 +30,23 @@ def write_changed(base: Path, overrides: Mapping[str, Any], file: Path, head: st
     Raises:
         UserError: A setting can't be changed.
     """
-    written, merged = (Config.fromfile(base, import_custom_modules=False) for _ in range(2))
+    written, plain, merged = (_read(base) for _ in range(3))
     merge_overrides(merged, overrides)
     follow(written, merged)  # as on the command line
-    wanted = merged.to_dict()
+    follow(written, plain)  # what is filled in without any override needs no line
     comment = ''.join(f'# {line}'.rstrip() + '\n' for line in head.splitlines())
     inherits = os.path.relpath(base, file.parent).replace(os.sep, '/')
-    changes = difference(written.to_dict(), wanted)
+    changes = difference(plain.to_dict(), merged.to_dict())
     body = Config(changes).pretty_text if changes else ''
     write_whole(file, f'{comment}_base_ = {inherits!r}\n{body}')
-    if Config.fromfile(file, import_custom_modules=False).to_dict() != wanted:
+    found = _read(file)
+    follow(written, found)
+    if found.to_dict() != merged.to_dict():
         write_whole(file, comment + merged.pretty_text)
+
+
+def _read(file: Path) -> Config:
+    return Config.fromfile(file, import_custom_modules=False)
 
 
 def difference(written: Mapping[str, Any], merged: Mapping[str, Any]) -> dict[str, Any]:

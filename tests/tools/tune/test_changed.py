@@ -35,6 +35,17 @@ def test_the_file_is_the_changed_config(overrides: dict[str, Any], tmp_path: Pat
     assert len(text.splitlines()) < 70  # the differences only
 
 
+def test_linked_settings_follow(tmp_path: Path) -> None:
+    file = tmp_path / 'shorter.py'
+    write_changed(BASE, {'train_cfg.max_iters': 50}, file, 'Shorter.')
+    base, found = Config.fromfile(BASE), Config.fromfile(file)
+    length = base.train_cfg.max_iters
+    assert found.train_cfg.max_iters == 50
+    ends = [index for index, part in enumerate(base.param_scheduler) if part.get('T_max') == length]
+    assert ends
+    assert all(found.param_scheduler[index].T_max == 50 for index in ends)
+
+
 def test_what_cannot_be_inherited_is_written_whole(tmp_path: Path) -> None:
     base = tmp_path / 'base.py'
     base.write_text('a = dict(b=1, c=2)\n_d_ = 3\n')
