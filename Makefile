@@ -7,12 +7,12 @@ TEST_JOBS ?= 2
 
 # What a user gives reaches the programs through the shell as it was typed: `value` keeps make from
 # expanding a $ in a path, and the programs part lists at blanks and keep quoted ones together.
-GIVEN := DATA DATA_ROOT OUT CONFIG OPTS WORK_DIR RESUME RUN CHECKPOINTS PART IMAGES
+GIVEN := DATA DATA_ROOT OUT CONFIG OPTS WORK_DIR RESUME RUN CHECKPOINTS PART IMAGES SPACE TRIALS STUDY STORAGE
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,\
   $(eval override export $(name) := $$(value $(name)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup download prepare train evaluate report predict box test lint bench \
+.PHONY: help setup download prepare train tune evaluate report predict box test lint bench \
   bench-stain stain-figure clean
 
 help: ## this page
@@ -42,6 +42,14 @@ train: setup ## train; picks a config for this machine and says which
 	  $(if $(WORK_DIR),--work-dir "$$WORK_DIR") \
 	  $(if $(RESUME),--resume $(if $(filter-out 1,$(RESUME)),"$$RESUME")) \
 	  $(if $(OPTS),--opts "$$OPTS") $(ARGS)
+
+tune: setup ## search for better settings; the same command again is one more worker
+#: SPACE=configs/tune/….py  TRIALS=16  RUN=work_dirs/…  STUDY=…  STORAGE=URL  ARGS=--report
+	$(if $(SPACE),,$(error SPACE=configs/tune/….py says what to search: docs/tune.md))
+	@$(PY) -m tools.tune "$$SPACE" $(if $(TRIALS),--trials "$$TRIALS") \
+	  $(if $(STUDY),--study "$$STUDY") $(if $(STORAGE),--storage "$$STORAGE") \
+	  $(if $(RUN),--run "$$RUN") $(if $(OUT),--out "$$OUT") \
+	  $(if $(filter-out 0 1,$(GPUS)),--gpus $(GPUS)) $(if $(OPTS),--opts "$$OPTS") $(ARGS)
 
 evaluate: setup ## best checkpoint on validation, values on test
 #: RUN=work_dirs/… (the newest)  CHECKPOINTS="epoch_10.pth epoch_20.pth"  PART=train|val|test

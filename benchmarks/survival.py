@@ -11,8 +11,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+import psutil
 
 from cellkit.errors import UserError
 
@@ -62,7 +65,9 @@ class Outcome(NamedTuple):
     same: bool
 
 
-def run(runs: int = 25, kills: int = 1, seed: int = 0, folder: Path | None = None) -> str:
+def run(
+    runs: int = 25, kills: int = 1, seed: int = 0, folder: Path | None = None, processes: int = 1
+) -> str:
     """Kill runs at random moments, resume them, and compare what is left with an undisturbed run.
 
     Args:
@@ -70,13 +75,15 @@ def run(runs: int = 25, kills: int = 1, seed: int = 0, folder: Path | None = Non
         kills: Of each, before it is left alone.
         seed: Of the moments.
         folder: Where to; a temporary one when None.
+        processes: Of each run; all of them are killed, and their launcher.
 
     Raises:
         UserError: A run did not end, lost more than it may, or left a file that can't be read.
     """
     rows = ['| run | ended by | steps done again | same to the bit |', '|---|---|---|---|']
     with tempfile.TemporaryDirectory() as made:
-        for k, outcome in enumerate(outcomes(folder or Path(made), runs, kills, seed), start=1):
+        every = outcomes(folder or Path(made), runs, kills, seed, processes=processes)
+        for k, outcome in enumerate(every, start=1):
             lost = ', '.join(map(str, outcome.lost))
             rows.append(f'| {k} | {"; ".join(outcome.kinds)} | {lost} | {outcome.same} |')
             print(rows[-1], flush=True)
@@ -84,7 +91,12 @@ def run(runs: int = 25, kills: int = 1, seed: int = 0, folder: Path | None = Non
 
 
 def outcomes(
-    folder: Path, runs: int, kills: int = 1, seed: int = 0, kinds: Sequence[str] = KINDS
+    folder: Path,
+    runs: int,
+    kills: int = 1,
+    seed: int = 0,
+    kinds: Sequence[str] = KINDS,
+    processes: int = 1,
 ) -> Iterator[Outcome]:
     """The outcome of each run, and an undisturbed one before them."""
     data = folder / 'data'
@@ -95,18 +107,21 @@ def outcomes(
         write_demo_set(folder / 'smears', train=6, test=2, size=(240, 320), workers=1)
         prepare(folder / 'smears', data)
     config = folder / 'survival.py'
-    config.write_text(CONFIG, encoding='utf-8')
+    text = CONFIG.replace('batch_size=1', f'batch_size={processes}')
+    config.write_text(text, encoding='utf-8')
     alone = folder / 'alone'
     started = time.monotonic()
-    _finish(config, alone, data, resume=False)
+    _finish(config, alone, data, resume=False, processes=processes)
     seconds = time.monotonic() - started
     wanted = fingerprints(alone)
     draw = random.Random(seed)
     for k in range(runs):
         killed = folder / f'killed_{k}'
         ends = [draw.choice(kinds) for _ in range(kills)]
-        lost = [_disturb(config, killed, data, kind, draw, seconds / kills) for kind in ends]
-        _finish(config, killed, data, resume=True)
+        lost = [
+            _disturb(config, killed, data, kind, draw, seconds / kills, processes) for kind in ends
+        ]
+        _finish(config, killed, data, resume=True, processes=processes)
         yield Outcome(tuple(ends), tuple(lost), fingerprints(killed) == wanted)
 
 
@@ -156,8 +171,11 @@ def _sha256(state: object) -> str:
     return digest.hexdigest()
 
 
-def _start(config: Path, run_folder: Path, data: Path, resume: bool) -> subprocess.Popen:
+def _start(
+    config: Path, run_folder: Path, data: Path, resume: bool, processes: int
+) -> subprocess.Popen:
     command = [sys.executable, '-m', 'tools.train', str(config), '--work-dir', str(run_folder)]
+    command += ['--gpus', str(processes)] if processes > 1 else []
     env = {**os.environ, 'DATA_ROOT': str(data), 'OMP_NUM_THREADS': '1', 'PYTHONUNBUFFERED': '1'}
     output = run_folder.with_suffix('.txt').open('a')
     return subprocess.Popen(
@@ -170,17 +188,23 @@ def _start(config: Path, run_folder: Path, data: Path, resume: bool) -> subproce
     )
 
 
-def _finish(config: Path, run_folder: Path, data: Path, resume: bool) -> None:
-    if (status := _start(config, run_folder, data, resume).wait(900)) != 0:
+def _finish(config: Path, run_folder: Path, data: Path, resume: bool, processes: int) -> None:
+    if (status := _start(config, run_folder, data, resume, processes).wait(900)) != 0:
         text = run_folder.with_suffix('.txt').read_text()[-3000:]
         raise UserError(f'{run_folder}: ended with status {status}: {text}')
 
 
 def _disturb(
-    config: Path, run_folder: Path, data: Path, kind: str, draw: random.Random, seconds: float
+    config: Path,
+    run_folder: Path,
+    data: Path,
+    kind: str,
+    draw: random.Random,
+    seconds: float,
+    processes: int,
 ) -> int:
     """End a run; returns the number of steps that are lost."""
-    process = _start(config, run_folder, data, resume=run_folder.is_dir())
+    process = _start(config, run_folder, data, run_folder.is_dir(), processes)
     begun = _reached(run_folder)
     after = begun + draw.randrange(1, max(STEPS - begun, 2))
     wait = draw.uniform(0, 0.02 * seconds)
@@ -194,11 +218,20 @@ def _disturb(
             break
         time.sleep(0.0005 if 'checkpoint' in kind else 0.02)
     if process.poll() is None:
-        os.killpg(process.pid, SIGNALS.get(kind, signal.SIGKILL))
+        _signal_all(process, SIGNALS.get(kind, signal.SIGKILL))
     status = process.wait(300)
     if kind in SIGNALS and status not in (0, 128 + SIGNALS[kind], -SIGNALS[kind]):
         raise UserError(f'{run_folder}: {kind} ended it with status {status}')
     return _check_last(run_folder)
+
+
+def _signal_all(process: subprocess.Popen, number: int) -> None:
+    """Signal a run's processes, those of torch's launcher too, which have sessions of their own."""
+    with suppress(psutil.NoSuchProcess):
+        main = psutil.Process(process.pid)
+        for one in (main, *main.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                one.send_signal(number)
 
 
 def _reached(run_folder: Path) -> int:

@@ -18,7 +18,7 @@ from cellkit.rle import Runs, decode_runs, encode_runs, image_size
 SAME_CELL = 0.5
 """Least IoU of two views' masks of one cell."""
 
-_STEPS = 1 << 20  # whole-number weights: sums that must come out at zero do
+_STEPS = 1 << 40  # whole-number weights: sums that are equal come out so, in any order
 
 
 class Consensus(NamedTuple):
@@ -48,7 +48,7 @@ def consensus(
 
     Args:
         rles: N COCO RLE dicts of one size, of all views.
-        scores: (N,) float, greater than 0.
+        scores: (N,) float, greater than 0, at most 1.
         boxes: (N, 4) float, any coordinates.
         views: (N,) int, 0 to ``num_views - 1``: the view that each is from.
         num_views: Number of views, those without a detection too.
@@ -90,7 +90,7 @@ def _group(rles: Sequence[dict], views: np.ndarray) -> np.ndarray:
 
 def _majority(runs: Runs, scores: np.ndarray, groups: np.ndarray, num: int) -> Runs:
     """Runs of the pixels that masks with at least half of their group's scores have."""
-    weights = np.maximum(np.rint(scores / scores.max() * _STEPS), 1).astype(np.int64)
+    weights = np.maximum(np.rint(scores * _STEPS), 1).astype(np.int64)
     half = np.zeros(num, np.int64)
     np.add.at(half, groups, weights)
     group, weight = groups[runs.owners], weights[runs.owners]

@@ -52,6 +52,11 @@ class Cells(NamedTuple):
     specks: list[int]
     left_out: dict[str, int]
 
+    @property
+    def reasons(self) -> list[str]:
+        """What was left out, in words: how many and why."""
+        return [f'{number} {REASONS[reason]}' for reason, number in self.left_out.items()]
+
 
 def cells_of(drawings: Sequence[Drawn], size: tuple[int, int], min_area: int = 1) -> Cells:
     """Make a label map of a picture's drawings; the module says by which rules.

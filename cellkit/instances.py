@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
 CLASSES: tuple[str, ...] = ('cell',)
 """Class names in the order of their category ids, which start at 1."""
@@ -88,6 +87,8 @@ def label_cells(label_map: np.ndarray, min_area: int = MIN_AREA) -> tuple[np.nda
     Returns:
         As :func:`label_instances`.
     """
+    from scipy import ndimage  # slow to import
+
     areas = np.bincount(label_map.ravel())
     areas[0] = 0
     boxes = ndimage.find_objects(label_map)
@@ -136,7 +137,8 @@ def split_touching(
         ``(H, W)`` int32 label map of the same foreground, cells in reading order, and for each
         component that was cut its label in the map that was given and its number of pieces.
     """
-    from skimage.morphology import h_maxima  # slow to import
+    from scipy import ndimage  # slow to import, as the others
+    from skimage.morphology import h_maxima
     from skimage.segmentation import watershed
 
     result = label_map.astype(np.int32)
@@ -169,6 +171,8 @@ def split_touching(
 
 def _in_reading_order(label_map: np.ndarray) -> np.ndarray:
     """Renumber ``1..N`` (none empty) by each label's first pixel in reading order."""
+    from scipy import ndimage  # slow to import
+
     boxes = ndimage.find_objects(label_map)
     firsts = [
         _first_pixel(label_map, k, (columns.start, rows.start, columns.stop - columns.start))

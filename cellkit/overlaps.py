@@ -6,7 +6,6 @@ Every pixel and matching metric of the project follows from one table of interse
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 
 def intersection_table(
@@ -72,6 +71,8 @@ def optimal_matching(iou: np.ndarray, threshold: float) -> tuple[np.ndarray, np.
     Returns:
         Indices of the true and of the predicted instances, (M,) int64 each, element k pair k.
     """
+    from scipy.optimize import linear_sum_assignment  # late: slow to import
+
     good = iou >= threshold
     rows, columns = np.flatnonzero(good.any(1)), np.flatnonzero(good.any(0))
     if not len(rows):

@@ -140,6 +140,11 @@ def _shared(a: Piece, b: Piece) -> int:
     return int(np.count_nonzero(_part(a, common) & _part(b, common)))
 
 
+def share_pixels(a: Piece, b: Piece) -> bool:
+    """Whether two pieces whose boxes overlap have a pixel in common."""
+    return _shared(a, b) > 0
+
+
 def _hides(a: Piece, b: Piece) -> bool:
     """Whether they share much of the smaller one; a detector told those of one tile apart."""
     smaller = min(np.count_nonzero(a.mask), np.count_nonzero(b.mask))

@@ -25,7 +25,7 @@ from cellkit.instances import (
 )
 from cellkit.label_maps import areas_and_boxes
 from cellkit.rle import encode_label_map
-from data_prep.duplicates import thumbnail
+from data_prep.duplicates import SIDE, thumbnail
 from data_prep.pairs import Pair
 
 
@@ -146,17 +146,18 @@ def convert_pair(
         return [Problem(pair.mask, what, 'draw its cells, lower --min-area or remove the pair')]
     # What numbers its cells says itself where one ends.
     cut_labels, pieces = (labels, {}) if numbered else split_touching(labels, rule.min_area)
-    areas, boxes = measure(labels)
+    areas, boxes = _measure(labels)
     merged = [{'bbox': boxes[k - 1], 'area': areas[k - 1], 'pieces': n} for k, n in pieces.items()]
     suspects = [k - 1 for k in pieces]
     if rule.split_touching and pieces:
         suspected = np.isin(labels, list(pieces))
-        labels = cut_labels
+        labels, (areas, boxes) = cut_labels, _measure(cut_labels)
         suspects = [int(k) - 1 for k in np.unique(cut_labels[suspected])]
     return described(
         pair,
         picture,
         labels,
+        (areas, boxes),
         digest=hashlib.sha256(b''.join(digests)).hexdigest(),
         specks=[speck.area for speck in specks],
         merged=merged,
@@ -166,16 +167,23 @@ def convert_pair(
     )
 
 
-def described(pair: Pair, picture: Picture, labels: np.ndarray, **more: Any) -> Converted:
+Measured = tuple[list[int], list[list[int]]]
+
+
+def described(
+    pair: Pair, picture: Picture, labels: np.ndarray, measured: Measured | None = None, **more: Any
+) -> Converted:
     """A pair whose cells are known.
 
     Args:
         pair: Where it came from.
         picture: Its image.
         labels: ``(H, W)`` label map of its cells, 1 to N.
+        measured: Areas and boxes of the cells, where they are known.
         **more: Other fields of :class:`Converted`.
     """
-    areas, boxes = measure(labels)
+    areas, boxes = measured or _measure(labels)
+    foreground = cv2.compare(labels, 0, cv2.CMP_GT)
     return Converted(
         pair=pair,
         width=labels.shape[1],
@@ -184,7 +192,7 @@ def described(pair: Pair, picture: Picture, labels: np.ndarray, **more: Any) -> 
         areas=areas,
         boxes=boxes,
         thumbnail=thumbnail(cv2.cvtColor(picture.pixels, cv2.COLOR_BGR2GRAY)),
-        foreground=thumbnail(cv2.compare(labels, 0, cv2.CMP_GT)),
+        foreground=cv2.resize(foreground, (SIDE, SIDE), interpolation=cv2.INTER_AREA),
         border_share=_border_share(labels),
         white=picture.white,
         remarks=picture.remarks,
@@ -192,7 +200,7 @@ def described(pair: Pair, picture: Picture, labels: np.ndarray, **more: Any) -> 
     )
 
 
-def measure(labels: np.ndarray) -> tuple[list[int], list[list[int]]]:
+def _measure(labels: np.ndarray) -> Measured:
     """Pixels and ``[x, y, width, height]`` of each cell of a label map."""
     # Not pycocotools' area(): with NumPy 2 it fails on more than 255 masks.
     areas, boxes = areas_and_boxes(labels, int(labels.max()))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cellkit.changes import Changes, changes
-from cellkit.drawn import REASONS, Cells, cells_of
+from cellkit.drawn import Cells, cells_of
 from cellkit.errors import BadFile, Problem, UserError
 from cellkit.files.drawings import is_drawings, names, read_drawings
 from cellkit.files.pictures import decode_picture, read_bytes
@@ -107,8 +107,7 @@ def _cells(folder: Path, file: str, image: str, size: tuple[int, int], min_area:
 
 
 def _told(cells: Cells) -> str:
-    counts = [f'{count} {REASONS[reason]}' for reason, count in cells.left_out.items()]
-    counts += [f'{len(cells.specks)} too small'] * bool(cells.specks)
+    counts = [*cells.reasons, *[f'{len(cells.specks)} too small'] * bool(cells.specks)]
     return f' ({", ".join(counts)})' if counts else ''
 
 

@@ -7,8 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ from typing import Any
 import cellkit
 import data_prep
 from cellkit.errors import UserError
-from cellkit.files.cores import usable_cores
 from cellkit.files.prepared import IMAGES, SPLIT
-from cellkit.files.writing import sha256_of, sha256_of_code, write_json
+from cellkit.files.writing import sha256_of_code, sha256_of_each, write_json
 from data_prep.pairs import ANNOTATIONS, FOLDERS
 
 STAMP = '.prepared.json'
@@ -123,24 +121,11 @@ def input_fingerprint(data: Path, options: Mapping[str, Any]) -> str:
     for folder in FOLDERS:
         if (data / folder).is_dir():
             files += [f'{folder}/{name}' for name in sorted(os.listdir(data / folder))]
-    for file, content in zip(files, _digests(data / file for file in files), strict=True):
+    for file, content in zip(files, sha256_of_each(data / file for file in files), strict=True):
         digest.update(os.fsencode(file) + f'\0{content}\n'.encode())
     digest.update(json.dumps([str(data.resolve()), options], sort_keys=True).encode())
     digest.update(sha256_of_code(data_prep.__file__, cellkit.__file__).encode())
     return digest.hexdigest()
-
-
-def _digests(files: Iterable[Path]) -> Iterator[str]:
-    """SHA-256 of files, or 'none' for what is no file or can't be read; some 3 GB a second."""
-
-    def digest(file: Path) -> str:
-        try:
-            return sha256_of(file) if file.is_file() else 'none'
-        except OSError:
-            return 'none'
-
-    with ThreadPoolExecutor(usable_cores()) as pool:  # hashing and reading both let others run
-        yield from pool.map(digest, files)
 
 
 def write_stamp(folder: Path, fingerprint: str) -> None:
@@ -164,4 +149,4 @@ def _outputs(folder: Path) -> dict[str, str]:
         files += [path for path in folder.glob('images/**/*') if path.is_file()]
     names = [path.relative_to(folder).as_posix() for path in files]
     linked = {IMAGES: str((folder / IMAGES / 'train').is_dir())}
-    return linked | dict(zip(names, _digests(files), strict=True))
+    return linked | dict(zip(names, sha256_of_each(files), strict=True))

@@ -148,6 +148,18 @@ def test_evaluate_report_and_predict_take_a_run(make: Make) -> None:
     assert call[2:] == ['/my slides', '--run', 'work_dirs/a b', '--scale', '2']
 
 
+def test_tune_hands_on_its_settings(make: Make) -> None:
+    storage = 'postgresql://me:p$1@host/tune'
+    (call,) = make('tune', 'SPACE=my spaces/a.py', 'TRIALS=8', 'STUDY=a b', f'STORAGE={storage}',
+                   'RUN=work_dirs/a b', 'OUT=out', 'GPUS=2', 'OPTS=a.b=c')  # fmt: skip
+    assert call[1:] == [
+        'tools.tune', 'my spaces/a.py', '--trials', '8', '--study', 'a b', '--storage', storage,
+        '--run', 'work_dirs/a b', '--out', 'out', '--gpus', '2', '--opts', 'a.b=c',
+    ]  # fmt: skip
+    assert make('tune') == []
+    assert 'docs/tune.md' in make.said
+
+
 def test_the_examples_of_the_help_page_are_settings_that_exist() -> None:
     text = (ROOT / 'Makefile').read_text()
     names = {

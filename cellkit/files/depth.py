@@ -54,12 +54,14 @@ def _greatest(file: Path) -> tuple[float, bool] | None:
     try:
         with file.open('rb') as stream:
             start = stream.read(4096)
-        is_tiff = start.startswith(tiff.MAGIC)
-        if not is_tiff and raster.is_8_bit(start):
+            stream.seek(0)
+            # Of the stream: the file may be larger than the memory.
+            is_8_bit = (
+                tiff.is_8_bit(stream) if start.startswith(tiff.MAGIC) else raster.is_8_bit(start)
+            )
+        if is_8_bit:
             return None
         content = read_bytes(Path(), str(file))
-        if is_tiff and tiff.is_8_bit(content):
-            return None
         stored = stored_picture(content, str(file))
     except (OSError, BadFile):
         return None

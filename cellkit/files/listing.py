@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cellkit.files.names import shown, suffix_of
 from cellkit.files.pictures import SUFFIXES
+from cellkit.files.tiff import MAGIC as TIFF_MAGIC
 
 HIDDEN = 'of the system or hidden'
 OTHER_FORMAT = 'in formats that are not read; export them as TIFF or PNG'
@@ -38,7 +39,7 @@ _FORMATS = frozenset({
     '.raf', '.pef', '.tga', '.ppm', '.pgm', '.pbm', '.pnm', '.pam', '.pfm', '.exr', '.hdr', '.sgi',
     '.pcx', '.pdf', '.ai', '.eps', '.svg', '.emf', '.wmf', '.ico', '.mp4', '.avi', '.mov', '.mkv',
 })  # fmt: skip
-_MAGIC = (b'\x89PNG\r\n', b'\xff\xd8\xff', b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
+_MAGIC = (b'\x89PNG\r\n', b'\xff\xd8\xff', *TIFF_MAGIC)
 
 Judge = Callable[[Path, Sequence[str], Sequence[str]], Mapping[str, str]]
 """Why entries of a folder are left out, by name: of its path, its folders and its files."""

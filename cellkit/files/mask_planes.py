@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import tifffile
 from PIL import Image
 
 from cellkit.errors import BadFile
 from cellkit.files.pictures import check_file, decode
+from cellkit.files.stored import upright
+from cellkit.files.tiff import MAGIC
 
-_TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 _PNG_START = b'\x89PNG\r\n\x1a\n'
 _PNG_PALETTE = 3  # colour type, byte 25 of the file
 _FAX = (2, 3, 4)  # TIFF compressions that libtiff alone can decode
@@ -44,7 +46,7 @@ class Planes:
 
 def read_planes(content: bytes, file: str) -> Planes:
     """Decode a mask's file, or raise BadFile."""
-    if content[:4] in _TIFF_STARTS:
+    if content.startswith(MAGIC):
         return _tiff(content, file)
     turn = check_file(content, file)
     lossless = content.startswith(_PNG_START) and content[25] != _PNG_PALETTE
@@ -59,7 +61,7 @@ def read_planes(content: bytes, file: str) -> Planes:
 
 def _from_samples(samples: np.ndarray, turn: int = 1) -> Planes:
     """Planes of one page of grey, grey and alpha, colours, or colours and alpha."""
-    samples = _upright(samples, turn)
+    samples = upright(samples, turn)
     if samples.ndim == 2:
         return Planes([samples], orientation=turn)
     if samples.shape[2] in (1, 2):
@@ -78,8 +80,8 @@ def _pillow(picture: Image.Image, turn: int) -> Planes:
         palette = np.pad(palette, ((0, 256 - len(palette)), (0, 0)))
         alpha = None
         if picture.has_transparency_data:
-            alpha = _upright(np.asarray(picture.convert('RGBA').getchannel('A')), turn)
-        return Planes([_upright(indices, turn)], alpha, palette, orientation=turn)
+            alpha = upright(np.asarray(picture.convert('RGBA').getchannel('A')), turn)
+        return Planes([upright(indices, turn)], alpha, palette, orientation=turn)
     frames = []
     for page in range(pages):
         picture.seek(page)
@@ -90,13 +92,11 @@ def _pillow(picture: Image.Image, turn: int) -> Planes:
         frames.append(samples.view(np.uint8) if samples.dtype == bool else samples)
     if pages == 1:
         return _from_samples(frames[0], turn)
-    return Planes([_upright(frame, turn) for frame in frames], orientation=turn)
+    return Planes([upright(frame, turn) for frame in frames], orientation=turn)
 
 
 def _tiff(content: bytes, file: str) -> Planes:
     """All pages in full size; previews beside them are left out."""
-    import tifffile  # slow to import
-
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as tiff:
             pages = [page.aspage() for page in tiff.pages]
@@ -133,7 +133,7 @@ def _tiff(content: bytes, file: str) -> Planes:
             raise BadFile(file, what, 'export it as a label map or as PNG of 0 and 255')
         if len(arrays) == 1:
             return _from_samples(arrays[0], turn)
-        return Planes([_upright(a[..., :3], turn) for a in arrays], orientation=turn)
+        return Planes([upright(a[..., :3], turn) for a in arrays], orientation=turn)
     if first.photometric not in (
         tifffile.PHOTOMETRIC.MINISWHITE,
         tifffile.PHOTOMETRIC.MINISBLACK,
@@ -146,8 +146,8 @@ def _tiff(content: bytes, file: str) -> Planes:
         planes = [np.moveaxis(a, -1, 0) if first.axes == 'YXS' else a for a in arrays]
         arrays = [plane for stack in planes for plane in stack]
         if len(arrays) == 2 and first.extrasamples and int(first.extrasamples[0]) in (1, 2):
-            alpha = _upright(arrays.pop(), turn)
-    arrays = [_upright(a.view(np.uint8) if a.dtype == bool else a, turn) for a in arrays]
+            alpha = upright(arrays.pop(), turn)
+    arrays = [upright(a.view(np.uint8) if a.dtype == bool else a, turn) for a in arrays]
     if first.photometric == tifffile.PHOTOMETRIC.PALETTE:
         palette = (np.asarray(first.colormap) >> 8).astype(np.uint8).T
         return Planes(arrays, alpha, palette, orientation=turn)
@@ -159,14 +159,3 @@ def _tiff(content: bytes, file: str) -> Planes:
         if any((a == 0).any() for a in turned) or not any((a == 0).any() for a in arrays):
             return Planes(turned, alpha, min_is_white=True, orientation=turn)
     return Planes(arrays, alpha, orientation=turn)
-
-
-def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn rows and columns as an EXIF orientation asks."""
-    if orientation >= 5:
-        array = array.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    return np.ascontiguousarray(array)

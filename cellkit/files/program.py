@@ -62,17 +62,24 @@ def words(text: str | None) -> list[str]:
         raise UserError(f'{text}: a quotation mark stands alone; close or remove it') from error
 
 
-def hand_on_signals() -> None:
-    """Have SIGTERM and SIGUSR1 go to the programs that this one has started and waits for."""
+def hand_on_signals() -> list[int]:
+    """Have SIGTERM and SIGUSR1 go to the programs that this one has started and waits for.
+
+    Returns:
+        A list that takes the signals that come.
+    """
+    received: list[int] = []
 
     def hand_on(number: int, frame: FrameType | None) -> None:
         import psutil  # late: set-up runs without it
 
+        received.append(number)
         for child in psutil.Process().children():
             child.send_signal(number)
 
     signal.signal(signal.SIGTERM, hand_on)
     signal.signal(signal.SIGUSR1, hand_on)
+    return received
 
 
 @contextmanager

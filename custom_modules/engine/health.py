@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.dist import all_gather_object
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -49,8 +50,9 @@ class HealthHook(Hook):
         self._images = images_of(data_batch)
         losses = {name: value for name, value in (outputs or {}).items() if 'loss' in name}
         bad = [name for name, value in losses.items() if not math.isfinite(float(value))]
-        if bad:
+        if bad:  # in all processes: they log the means
             value = float(losses[bad[0]])
+            self._images = [name for names in all_gather_object(self._images) for name in names]
             raise SystemExit(
                 f'The {", ".join(bad)} of step {runner.iter + 1} is {value} with the images '
                 f'{in_words(self._images)}: {kept(runner)}; {WHAT_HELPS}.'

@@ -16,6 +16,8 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
+from custom_modules.engine.processes import mean_of_processes
+
 TrainStep = Callable[..., dict[str, Tensor]]
 """``BaseModel.train_step``: takes a batch and an optimizer wrapper, returns losses to log."""
 
@@ -31,26 +33,34 @@ class StepInParts:
         at_once: Images in a part.
         smaller: Asked where memory runs out, once what was kept is free: gives the images in a
             part with which to do the step again, or None to give up.
+        seed: Called before each part with the place of its first image in the batch.
     """
 
     def __init__(
-        self, step: TrainStep, at_once: int, smaller: Callable[[], int | None] = lambda: None
+        self,
+        step: TrainStep,
+        at_once: int,
+        smaller: Callable[[], int | None] = lambda: None,
+        seed: Callable[[int], None] = lambda first: None,
     ) -> None:
         self.step = step
         self.at_once = at_once
         self.smaller = smaller
+        self.seed = seed
 
     def __call__(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        """One optimiser step; returns the batch's losses."""
+        """One optimiser step; returns the losses of all processes' batch."""
         while True:
             parts = split(data, self.at_once)
             images = sum(map(length, parts))
             wrappers = [_Part(optim_wrapper, length(part) / images) for part in parts]
             wrappers[-1].last = True
             try:
-                return self._run(parts, wrappers)
+                logged = self._run(parts, wrappers)
             except torch.cuda.OutOfMemoryError as error:
                 failure = error.with_traceback(None)  # the traceback holds what was kept
+            else:
+                return mean_of_processes(logged)
             # Weights may have moved, or gradients of earlier iterations be mixed in: no way back.
             lost = wrappers[-1].stepped or optim_wrapper._accumulative_counts > 1
             optim_wrapper.zero_grad()
@@ -63,7 +73,8 @@ class StepInParts:
 
     def _run(self, parts: list[dict], wrappers: list[_Part]) -> dict[str, Tensor]:
         logged: dict[str, Tensor] = {}
-        for part, wrapper in zip(parts, wrappers, strict=True):
+        for k, (part, wrapper) in enumerate(zip(parts, wrappers, strict=True)):
+            self.seed(k * self.at_once)
             for name, value in self.step(part, optim_wrapper=wrapper).items():
                 logged[name] = logged.get(name, 0) + wrapper.share * value
         return logged

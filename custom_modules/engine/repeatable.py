@@ -14,11 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 from mmdet.registry import DATA_SAMPLERS
-from mmengine.dist import get_rank
+from mmengine.dist import get_dist_info
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
 Place = tuple[int, ...]
-"""Of an image in a run: process, pass through the data, batch in it, image in that."""
+"""Of an image in a run: pass through the data, batch in it, image in that batch of all processes.
+
+MMEngine's samplers hand out indices in turn, so that an image has the same place, and is made with
+the same random numbers, whatever the number of processes.
+"""
+IMAGE, STEP = 0, 1 << 31
+"""Set the random numbers of an image apart from those of a step."""
 
 
 def seed_all(*entropy: int) -> None:
@@ -61,9 +67,10 @@ class PlacedBatches(BatchSampler):
 
     def __iter__(self) -> Iterator[list[tuple[int, Place]]]:
         skip, self.skip, number = self.skip, 0, self.number
+        rank, processes = get_dist_info()
         for k, batch in enumerate(self.batches):
             if k >= skip:
-                yield [(index, (get_rank(), number, k, i)) for i, index in enumerate(batch)]
+                yield [(j, (number, k, i * processes + rank)) for i, j in enumerate(batch)]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -79,7 +86,7 @@ class PlacedImages:
         """Images of one batch of :class:`PlacedBatches`."""
         images = []
         for index, place in pairs:
-            seed_all(self.seed, *place)
+            seed_all(self.seed, IMAGE, *place)
             images.append(self.dataset[index])
         return images
 

@@ -7,13 +7,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 from mmengine.device import get_device
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import all_reduce, barrier, get_world_size
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -21,7 +22,14 @@ from mmengine.runner import Runner
 from custom_modules.engine.whole_checkpoint import save_stopped
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-WATCH = 0.5  # seconds between looks at mim
+STARTERS = {
+    'mim',
+    'tools.train.run_mim',
+    'torchrun',
+    'torch.distributed.run',
+    'torch.distributed.launch',
+}
+WATCH = 0.5  # seconds between looks at them
 
 
 @HOOKS.register_module()
@@ -29,8 +37,9 @@ class StopHook(Hook):
     """At SIGTERM or SIGUSR1 writes a checkpoint at the end of the step and leaves.
 
     :class:`StrictRunner` registers it. The exit status is 128 and the signal's number. A second
-    signal of the same kind ends the program at once. SIGTERM to mim, which started the program,
-    counts as one to it.
+    signal of the same kind ends the program at once. Where mim or torchrun, which started it, has
+    gone, that counts as SIGTERM. Of several processes one signal is enough, and a second one waits
+    as well.
     """
 
     priority = 'LOWEST'  # after the checkpoint hook
@@ -45,8 +54,8 @@ class StopHook(Hook):
         if threading.current_thread() is not threading.main_thread():
             return
         self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
-        if mim := _mim():
-            threading.Thread(target=_follow, args=(mim,), daemon=True).start()
+        for program in _starters():
+            threading.Thread(target=_follow, args=(program,), daemon=True).start()
 
     def after_train(self, runner: Runner) -> None:
         """Signals mean again what they did."""
@@ -55,7 +64,8 @@ class StopHook(Hook):
 
     def _note(self, number: int, frame: Any) -> None:
         self._signal = number
-        signal.signal(number, self._before[number])
+        if get_world_size() == 1:  # torchrun hands on what the processes got as well
+            signal.signal(number, self._before[number])
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remembers up to which step everything is kept."""
@@ -92,6 +102,7 @@ class StopHook(Hook):
         where = 'its checkpoint'
         if self._saved_at != iteration:
             where = str(save_stopped(runner, iteration))
+        barrier()  # the first process to end has torchrun end the others
         runner.logger.warning(
             f'{signal.Signals(number).name}: step {iteration} is kept in {where}; '
             '`make train RESUME=1` (--resume) goes on from there.'
@@ -125,21 +136,22 @@ def _obey_parent() -> None:
             os._exit(0)
 
 
-def _mim() -> psutil.Process | None:
-    """The mim that started this program, itself or through a launcher."""
+def _starters() -> list[psutil.Process]:
+    """mim and torch's launcher, as far as they started this program."""
+    found = []
     for process in psutil.Process().parents()[:3]:
         try:
             command = process.cmdline()
         except psutil.Error:
             continue
-        names = [Path(word).name for word in command[:3]]
-        if 'mim' in names or 'tools.train.run_mim' in command:
-            return process
-    return None
+        if not STARTERS.isdisjoint(Path(word).name for word in command[:3]):
+            found.append(process)
+    return found
 
 
-def _follow(mim: psutil.Process) -> None:
-    """Ends this program, as SIGTERM does, when mim has gone."""
-    while mim.is_running() and mim.status() != psutil.STATUS_ZOMBIE:
-        time.sleep(WATCH)
+def _follow(program: psutil.Process) -> None:
+    """Ends this one, as SIGTERM does, when the program has gone."""
+    with suppress(psutil.NoSuchProcess):
+        while program.is_running() and program.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(WATCH)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.device import is_cuda_available
+from mmengine.device import get_device, is_cuda_available
 from mmengine.device import utils as device_utils
-from mmengine.dist import get_world_size, is_main_process, master_only
+from mmengine.dist import get_rank, get_world_size, master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
 from mmengine.optim.scheduler import ConstantParamScheduler, LinearParamScheduler
@@ -29,7 +29,7 @@ from cellkit.errors import UserError
 from cellkit.files.cores import usable_cores
 from cellkit.files.program import STOPPED
 from cellkit.files.run_folder import free_folder, is_taken, locked
-from custom_modules.engine.batch_choice import batch_a_gpu
+from custom_modules.engine.batch_choice import share_of
 from custom_modules.engine.config_check import find_unread_in_file, find_unread_settings
 from custom_modules.engine.custom_keys import check_custom_keys
 from custom_modules.engine.fitted_batch import FittedBatch
@@ -41,6 +41,13 @@ from custom_modules.engine.loaded_weights import load_weights, state_of
 from custom_modules.engine.micro_batches import StepInParts
 from custom_modules.engine.override_values import read_otherwise
 from custom_modules.engine.peak_memory import peak_memory_gib
+from custom_modules.engine.processes import (
+    SharedStatisticsHook,
+    by_first,
+    starting,
+    wrapper_on_cpu,
+)
+from custom_modules.engine.repeatable import STEP, seed_all
 from custom_modules.engine.resumed_settings import check_resumed, kept_settings
 from custom_modules.engine.run_record import write_record
 from custom_modules.engine.stop_signals import LeaveSignals, StopHook
@@ -197,6 +204,18 @@ class StrictRunner(Runner):
         """The model, not wrapped for several processes."""
         return self.model.module if is_model_wrapper(self.model) else self.model
 
+    def setup_env(self, env_cfg: dict) -> None:
+        """As MMEngine's; processes are started without GPUs too."""
+        with _one_sentence(UserError), starting(self.launcher, env_cfg) as settings:
+            super().setup_env(settings)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """As MMEngine's, which takes every process to have a GPU."""
+        if self.distributed and get_device() == 'cpu' and not is_model_wrapper(model):
+            with _one_sentence(UserError):
+                model_wrapper_cfg = wrapper_on_cpu(self.cfg)
+        return super().wrap_model(model_wrapper_cfg, model)
+
     def build_logger(self, *args: Any, **kwargs: Any) -> logging.Logger:
         """As MMEngine's; long listings go to the log file alone."""
         logger = super().build_logger(*args, **kwargs)
@@ -262,6 +281,8 @@ class StrictRunner(Runner):
         super().register_default_hooks(hooks)
         self.register_hook(HealthHook())
         self.register_hook(StopHook())
+        if self.distributed:
+            self.register_hook(SharedStatisticsHook())
 
     def build_train_loop(self, loop: Any) -> Any:
         """As MMEngine's, with loops that can be resumed anywhere."""
@@ -284,7 +305,7 @@ class StrictRunner(Runner):
         if not self._resume:
             return
         if self._load_from is None:
-            found = newest_whole(self.work_dir)
+            found = by_first(lambda: newest_whole(self.work_dir))
             if found is None:
                 self.logger.warning(f'{self.work_dir} holds no checkpoint yet: starting afresh.')
                 self._resume, self._load_from = False, self._written_load_from
@@ -348,11 +369,13 @@ class StrictRunner(Runner):
         """
         with ExitStack() as stack:
             stack.enter_context(_one_sentence(UserError))
-            if is_main_process():
-                self._check_folder()
-                stack.enter_context(locked(Path(self.work_dir)))
+            by_first(lambda: self._take_folder(stack))
             self._find_checkpoint()
             return self._train()
+
+    def _take_folder(self, stack: ExitStack) -> None:
+        self._check_folder()
+        stack.enter_context(locked(Path(self.work_dir)))
 
     def _check_folder(self) -> None:
         """Sees to it that a folder is one run's.
@@ -369,7 +392,8 @@ class StrictRunner(Runner):
         for handler in self.logger.handlers:  # nothing of this start is left behind
             if isinstance(handler, logging.FileHandler):
                 handler.close()
-        shutil.rmtree(self.log_dir, ignore_errors=True)
+        if not any(Path(self.log_dir).glob('vis_data/*.json')):  # another's of the same second
+            shutil.rmtree(self.log_dir, ignore_errors=True)
         raise UserError(
             f'{self.work_dir} holds another run: go on with it (RESUME=1, --resume) or give this '
             f'one a folder of its own (WORK_DIR={_short(free_folder(folder))}, --work-dir)'
@@ -403,11 +427,14 @@ class StrictRunner(Runner):
         return model
 
     def _fit_batch(self, loader: dict) -> None:
-        gpus, scaling = get_world_size(), self.auto_scale_lr or {}
-        total = None if scaling.get('enable') else scaling.get('base_batch_size')
-        if (batch := batch_a_gpu(loader['batch_size'], total, gpus)) != loader['batch_size']:
-            loader['batch_size'] = batch
-            self.logger.info(f'{gpus} GPUs take {batch} images each: a batch is {gpus * batch}.')
+        processes, batch = get_world_size(), loader['batch_size']
+        if processes > 1:
+            if not (self.auto_scale_lr or {}).get('enable'):
+                loader['batch_size'] = batch = share_of(batch, processes)
+            self.logger.info(
+                f'{processes} processes take {batch} image{"s" if batch > 1 else ""} each: a '
+                f'batch is {processes * batch}.'
+            )
         self._fitted = FittedBatch(self.cfg, self._network, batch)
         if self._fitted.gib is not None or self._fitted.choice.at_once < batch:
             self.logger.info(str(self._fitted))
@@ -422,7 +449,11 @@ class StrictRunner(Runner):
                 # Other processes wait for this one's gradients: it can't do a step again.
                 return fitted.smaller(self.logger) if get_world_size() == 1 else None
 
-            step = StepInParts(self.model.train_step, fitted.choice.at_once, smaller)
+            def seed(first: int) -> None:
+                place = get_world_size() * first + get_rank()  # in the batch of all processes
+                seed_all(self.seed, place, STEP, self.iter)
+
+            step = StepInParts(self.model.train_step, fitted.choice.at_once, smaller, seed)
             self.model.train_step = step
 
     def build_param_scheduler(self, scheduler: Any) -> Any:

@@ -15,11 +15,8 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from custom_modules.engine.repeatable import PlacedBatches, placed, seed_all, seed_images
+from custom_modules.engine.repeatable import STEP, PlacedBatches, placed, seed_all, seed_images
 from custom_modules.engine.whole_checkpoint import VALIDATED
-
-STEP = 1 << 31
-"""Sets the random numbers of a step apart from those of an image."""
 
 
 def repeatable(loop: dict[str, Any]) -> dict[str, Any]:

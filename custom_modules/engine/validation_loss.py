@@ -4,13 +4,14 @@ import copy
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import torch
 from mmcv.transforms import LoadAnnotations
 from mmdet.registry import DATASETS, HOOKS, TRANSFORMS
-from mmengine.dist import all_reduce
+from mmengine.dist import all_gather_object, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
@@ -18,6 +19,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from cellkit.errors import BadSetting
+from custom_modules.engine.repeatable import seed_all
 
 
 @HOOKS.register_module()
@@ -66,7 +68,7 @@ class ValidationLossHook(Hook):
         with isolated_random_numbers(self.seed):
             if self._loader is None:
                 self._loader = self._build_loader(runner)
-            self._losses = mean_losses(runner.model, self._loader, runner.optim_wrapper)
+            self._losses = mean_losses(runner.model, self._loader, runner.optim_wrapper, self.seed)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Adds the losses to the metrics of this validation."""
@@ -87,7 +89,9 @@ class ValidationLossHook(Hook):
         if self.max_images is not None and self.max_images < len(dataset):
             chosen = np.linspace(0, len(dataset) - 1, self.max_images).round().astype(int)
             loader.dataset = dataset.get_subset(chosen.tolist())
-        loader.num_workers = 0
+        loader.sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)
+        loader.batch_size, loader.num_workers = 1, 0
+        loader.pop('batch_sampler', None)
         for only_for_workers in ('persistent_workers', 'prefetch_factor'):
             loader.pop(only_for_workers, None)
         return runner.build_dataloader(loader, seed=self.seed)
@@ -121,31 +125,35 @@ def _loads_annotations(step: dict) -> bool:
 
 @torch.no_grad()
 def mean_losses(
-    model: torch.nn.Module, loader: DataLoader, optim_wrapper: Any = None
+    model: torch.nn.Module, loader: DataLoader, optim_wrapper: Any = None, seed: int = 0
 ) -> dict[str, float]:
-    """Mean losses of a model over the images of a data loader, over all processes.
+    """Mean losses of a model over the images of a data loader.
 
     The model is in evaluation mode, the loader gives annotations too, and the optimizer wrapper, if
     it is one, gives the precision of training. ``val_`` comes before each name that training logs.
+    Where several processes take batches in turn, the values are those of a single one: a batch
+    draws its random numbers from the seed and its place, and the mean is taken in that order.
     """
     if is_model_wrapper(model):
         model = model.module
-    totals: dict[str, torch.Tensor] = {}
-    number = torch.zeros(1)
-    for batch in loader:
+    own: list[tuple[int, int, dict[str, float]]] = []
+    rank, processes = get_dist_info()
+    for k, batch in enumerate(loader):
+        place = k * processes + rank
+        seed_all(seed, place)
         # As in training_step, less the augmentation of batches.
         data = model.data_preprocessor(batch, False)
         wrapped = isinstance(optim_wrapper, OptimWrapper)
         with optim_wrapper.optim_context(model) if wrapped else nullcontext():
             losses = model(**data, mode='loss')
-        size = len(data['data_samples'])
-        number += size
-        for name, value in model.parse_losses(losses)[1].items():
-            totals[name] = totals.get(name, 0) + size * value.detach().float().cpu()
-    summed = torch.stack([number[0], *totals.values()])
-    all_reduce(summed)
-    means = (summed[1:] / summed[0]).tolist()
-    return {f'val_{name}': mean for name, mean in zip(totals, means, strict=True)}
+        values = {name: float(v) for name, v in model.parse_losses(losses)[1].items()}
+        own.append((place, len(data['data_samples']), values))
+    every = sorted((entry for part in all_gather_object(own) for entry in part), key=itemgetter(0))
+    sizes = [size for _, size, _ in every]
+    return {
+        f'val_{name}': float(np.average([values[name] for *_, values in every], weights=sizes))
+        for name in every[0][2]
+    }
 
 
 @contextmanager

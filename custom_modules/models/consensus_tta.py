@@ -53,7 +53,7 @@ class ConsensusTTAModel(BaseTTAModel):
         merged = views[0].new()
         if results:
             together = InstanceData.cat(results)
-            best = together.scores.argsort(descending=True)[: self.max_per_img]
+            best = together.scores.argsort(descending=True, stable=True)[: self.max_per_img]
             merged.pred_instances = together[best]
         else:
             merged.pred_instances = views[0].pred_instances

@@ -49,7 +49,7 @@ def predict(
         scale: Enlarges what the network sees: 2 for cells half as large as in training.
         tile: ``"WIDTHxHEIGHT"`` in pixels, at least 64x64, of overlapping tiles to work in: the
             size of the training images. Whole pictures when None.
-        pixel_size: Micrometres a pixel, for areas in µm² too.
+        pixel_size: Micrometres a pixel, for areas in µm² too; what the files tell when None.
         tta: Test-time augmentation: merge four flips of each picture, in four times the time.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …; the GPU if there is one when None.
         formats: What is written of each picture: names of ``tools.predict.formats.FORMATS`` or

@@ -38,7 +38,8 @@ def parser() -> argparse.ArgumentParser:
     add('--scale', type=float, default=1.0, help=larger)
     tiles = 'work in overlapping tiles of this many pixels: the size of the training images'
     add('--tile', metavar='WIDTHxHEIGHT', help=tiles)
-    add('--pixel-size', type=float, metavar='UM', help='micrometres a pixel, for areas in um2')
+    sizes = 'micrometres a pixel, for areas in um2 (default: what the files tell)'
+    add('--pixel-size', type=float, metavar='UM', help=sizes)
     add(
         '--tta',
         action='store_true',

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -14,9 +16,10 @@ from mmdet.utils import get_test_pipeline_cfg
 from mmengine.registry import init_default_scope
 
 from cellkit.errors import UserError
+from cellkit.files.writing import sha256_of
 from cellkit.overlaps import keep_labels
-from cellkit.rle import encode_crops
-from cellkit.tiles import Piece, Window, merge_pieces, pieces_of, tile_windows
+from cellkit.rows import cells_of
+from cellkit.tiles import Piece, Window, pieces_of, tile_windows
 from cellkit.visible import visible_cells
 from custom_modules.structures.detections import detections_of
 from tools.runs.model import build_model, most_detections
@@ -52,6 +55,14 @@ class Segmentation(NamedTuple):
         )
 
 
+class Tile(NamedTuple):
+    """What one tile of a picture shows; ``resolution`` and ``full`` as of a segmentation."""
+
+    pieces: list[Piece]
+    resolution: float
+    full: bool
+
+
 class Detector:
     """A model and its test pipeline.
 
@@ -83,7 +94,10 @@ class Detector:
         init_default_scope(config.get('default_scope', 'mmdet'))
         self.device, self.score_thr, self.tile = device, score_thr, tile
         self.least_score = score_thr if least_score is None else min(least_score, score_thr)
-        self.pipeline = Compose(picture_pipeline(get_test_pipeline_cfg(config), scale, tile))
+        self._pipeline = lambda tile: Compose(
+            picture_pipeline(get_test_pipeline_cfg(config), scale, tile)
+        )
+        self.pipeline = self._pipeline(tile)
         self.limit = most_detections(config.model)
         rcnn = config.model.get('test_cfg', {}).get('rcnn', {})
         if 'score_thr' in rcnn:  # not of several views: what one is unsure of counts in the mean
@@ -91,6 +105,7 @@ class Detector:
             # scores stays; masks below cost time.
             rcnn.score_thr = max(self.least_score - 1e-4, 0.0)
         self.model = build_model(config, checkpoint.weights, device)
+        self._checkpoint, self._options = checkpoint, {'scale': scale, 'tta': tta}
 
     def __call__(
         self,
@@ -109,28 +124,57 @@ class Detector:
             (found,) = run(self.segment, [picture])
             return found.counted(self.score_thr)
         size = picture.shape[:2]
-        overlap = min(self.tile) // 5
-        margin = max(overlap // 20, 2)
-        windows = tile_windows(size, self.tile, overlap)
+        windows = self.windows(size)
 
-        def of_tile(window: Window) -> tuple[list[Piece], float, bool]:
+        def of_tile(window: Window) -> Tile:
             part = picture[window.y1 : window.y2, window.x1 : window.x2]
-            found = self.segment(np.ascontiguousarray(part))
-            pieces = pieces_of(found.label_map, found.scores, window, size, margin)
-            return list(pieces), found.resolution, found.full
+            return self.look_at(np.ascontiguousarray(part), window, size)
 
         tiles = list(progress(run(of_tile, windows), total=len(windows)))
-        pieces = [piece for found, _, _ in tiles for piece in found]
-        # Apart, so that what is doubtful changes no cell.
-        cells = merge_pieces([piece for piece in pieces if piece.score >= self.score_thr])
-        cells += merge_pieces([piece for piece in pieces if piece.score < self.score_thr])
-        masks, xs, ys = ([getattr(cell, key) for cell in cells] for key in ('mask', 'x', 'y'))
-        rles = encode_crops(masks, xs, ys, *size)
-        scores = np.array([cell.score for cell in cells], float)
-        label_map, kept = visible_cells(rles, scores, size)
-        _, resolution, _ = tiles[-1]
-        full = any(full for *_, full in tiles)
-        return Segmentation(label_map, scores[kept], resolution, full).counted(self.score_thr)
+        pieces = [piece for tile in tiles for piece in tile.pieces]
+        label_map, scores = cells_of(pieces, size, self.score_thr)
+        full = any(tile.full for tile in tiles)
+        found = Segmentation(label_map, scores, tiles[-1].resolution, full)
+        return found.counted(self.score_thr)
+
+    def in_tiles(self, tile: tuple[int, int]) -> Detector:
+        """The same model, that works in tiles of (height, width) pixels."""
+        other = copy.copy(self)
+        other.tile, other.pipeline = tile, self._pipeline(tile)
+        return other
+
+    def identity(self) -> dict[str, Any]:
+        """What its results hang on, for JSON: weights, config and options."""
+        config = json.dumps(self._checkpoint.config.to_dict(), default=str, sort_keys=True)
+        return {
+            'weights': sha256_of(self._checkpoint.file),
+            'config': hashlib.sha256(config.encode()).hexdigest(),
+            'scores': [self.score_thr, self.least_score],
+            'tile': list(self.tile or ()),
+            'device': self.device,
+            **self._options,
+        }
+
+    def windows(self, size: tuple[int, int]) -> list[Window]:
+        """The places of the tiles of a picture of (height, width) pixels, row by row."""
+        return tile_windows(size, self.tile, self._overlap)
+
+    def look_at(self, part: np.ndarray, window: Window, size: tuple[int, int]) -> Tile:
+        """What a tile shows.
+
+        Args:
+            part: (h, w, 3) uint8 BGR, the tile.
+            window: Its place.
+            size: (height, width) of the picture.
+        """
+        found = self.segment(part)
+        margin = max(self._overlap // 20, 2)
+        pieces = pieces_of(found.label_map, found.scores, window, size, margin)
+        return Tile(list(pieces), found.resolution, found.full)
+
+    @property
+    def _overlap(self) -> int:
+        return min(self.tile) // 5
 
     @torch.inference_mode()
     def segment(self, picture: np.ndarray) -> Segmentation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -35,6 +35,13 @@ class Found(NamedTuple):
     pixel_size: float | None
 
 
+class Measured(Protocol):
+    """Cells that were measured; attributes as of :class:`Found`."""
+
+    cells: Sequence[dict[str, Any]]
+    pixel_size: float | None
+
+
 class Format(NamedTuple):
     """A file for each picture: its folder in the results, how its name ends, what makes it."""
 
@@ -62,14 +69,14 @@ def _ome(found: Found) -> bytes:
 
 
 def _annotations(found: Found) -> bytes:
-    return geojson.write(found.label_map, found.name, _measurements(found))
+    return geojson.write(found.label_map, found.name, measurements(found))
 
 
 def _detections(found: Found) -> bytes:
-    return geojson.write(found.label_map, found.name, _measurements(found), 'detection')
+    return geojson.write(found.label_map, found.name, measurements(found), 'detection')
 
 
-def _measurements(found: Found) -> list[dict[str, float]]:
+def measurements(found: Measured) -> list[dict[str, float]]:
     """By the names that QuPath gives its own, a dict a cell."""
     return [_measured(cell, found.pixel_size) for cell in found.cells]
 

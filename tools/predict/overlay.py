@@ -17,7 +17,11 @@ WIDTH_OF_DIAMETER = 45  # a typical cell is this many line widths across
 
 
 def draw_overlay(
-    picture: np.ndarray, label_map: np.ndarray, touches_border: np.ndarray, smooth: float = 1.0
+    picture: np.ndarray,
+    label_map: np.ndarray,
+    touches_border: np.ndarray,
+    smooth: float = 1.0,
+    total: int | None = None,
 ) -> np.ndarray:
     """Outline every cell, those at the border in another colour, with the count in a corner.
 
@@ -27,6 +31,7 @@ def draw_overlay(
         touches_border: (N,) bool, of labels 1..N.
         smooth: Standard deviation of the smoothing of an outline, pixels: about what one pixel of
             the network's picture measures.
+        total: Number of cells, where some are too small to be drawn; of those drawn when None.
 
     Returns:
         (H, W, 3) uint8 BGR.
@@ -35,7 +40,8 @@ def draw_overlay(
     areas, boxes = areas_and_boxes(label_map, len(touches_border))
     present = np.flatnonzero(areas)
     at_border = touches_border[present - 1]
-    text = _text(len(present), int(np.count_nonzero(touches_border)), min(picture.shape[:2]))
+    total = len(present) if total is None else total
+    text = _text(total, int(np.count_nonzero(touches_border)), min(picture.shape[:2]))
     corner = _emptiest_corner(label_map, text.size)
     drawn[corner] = (drawn[corner] * (1 - SHADE)).astype(np.uint8)  # below the outlines
     diameter = float(np.median(2 * np.sqrt(areas[present] / np.pi))) if len(present) else 0.0

@@ -25,17 +25,15 @@ def page(
     Args:
         title: Of the page.
         lead: What the cells were found with, a sentence or two.
-        pictures: Of each its ``name``, ``width`` and ``height`` in pixels, ``overlay``: the path of
-            its drawing from the page, or None, ``remarks`` that go on after its name, ``interval``:
-            the two ends for its count, or None twice, and ``cells``: dicts with ``x``, ``y``,
-            ``width``, ``height``, ``area`` in pixels, ``score``, ``probability`` or None, and
-            ``touches_border``.
+        pictures: Of each its row of ``counts.csv``, and ``overlay``: the path of its drawing from
+            the page, or None, ``remarks`` that go on after its name, and ``rows``: those of
+            ``cells.csv``.
         problems: A sentence for each picture that could not be done.
         pixel_size: Micrometres a pixel, or None.
         interval: 95 % interval for the number of cells in all pictures, or None.
     """
     calibrated = all(
-        cell['probability'] is not None for picture in pictures for cell in picture['cells']
+        cell['probability'] is not None for picture in pictures for cell in picture['rows']
     )
     data = {
         'pictures': [_compact(picture) for picture in pictures],
@@ -53,20 +51,20 @@ def page(
 
 def _compact(picture: Mapping[str, Any]) -> dict[str, Any]:
     """What the page's program needs of a picture; cells are lists, as there are thousands."""
-    overlay = picture['overlay']
+    overlay, interval = picture['overlay'], [picture['cells_low'], picture['cells_high']]
     return {
-        'name': picture['name'],
+        'name': picture['image'],
         'src': overlay and quote(overlay),
         'size': [picture['width'], picture['height']],
         'remarks': list(picture['remarks']),
-        'interval': None if None in picture['interval'] else list(picture['interval']),
+        'interval': None if None in interval else interval,
         'cells': [
             [
-                *(int(cell[side]) for side in ('x', 'y', 'width', 'height')),
-                round(float(cell['score' if cell['probability'] is None else 'probability']), 3),
-                int(cell['area']),
+                *(cell[side] for side in ('x', 'y', 'width', 'height')),
+                round(cell['score' if cell['probability'] is None else 'probability'], 3),
+                cell['area_px'],
                 int(cell['touches_border']),
             ]
-            for cell in picture['cells']
+            for cell in picture['rows']
         ],
     }

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import cv2
@@ -16,7 +15,7 @@ from tqdm.auto import tqdm
 from cellkit.files.depth import Depth, find_whites
 from cellkit.files.formats import coco
 from cellkit.files.names import shown
-from cellkit.files.pictures import read_picture
+from cellkit.files.regions import has_regions
 from cellkit.files.writing import csv_text, write_json, write_whole
 from cellkit.metrics.calibrated import Calibration
 from cellkit.metrics.count_interval import Evidence
@@ -24,13 +23,16 @@ from tools.predict.detector import Detector
 from tools.predict.earlier import Earlier
 from tools.predict.formats import DEFAULT, FORMATS
 from tools.predict.journal import Journal
-from tools.predict.outcome import Outcome, outcome_of
+from tools.predict.large_files import large_formats
+from tools.predict.look import Looker
+from tools.predict.outcome import Outcome
 from tools.predict.page import page
 from tools.predict.problems import problem_of
+from tools.predict.sizes import Sizes
 from tools.predict.slides import SETTINGS, Slide
+from tools.predict.tile_store import UNFINISHED, clear
 from tools.predict.workers import MOST, pools
 
-LARGE = 1 << 26  # pixels of a picture beside which no other such one is done: it takes a gigabyte
 BOX = ('x', 'y', 'width', 'height')
 
 # Columns of the tables after the image's name: the name, the value's key, the decimals to which it
@@ -73,7 +75,7 @@ class Results:
     Args:
         out: The folder; made if it isn't there.
         slides: All pictures that are to be done.
-        pixel_size: Micrometres a pixel, or None.
+        pixel_size: Micrometres a pixel; what the files tell, if they do, when None.
         formats: Keys of ``FORMATS``: the files of each picture.
         calibration: Says how sure a score is, or None.
 
@@ -97,15 +99,17 @@ class Results:
         formats: Sequence[str] = DEFAULT,
         calibration: Calibration | None = None,
     ) -> None:
-        self.formats = formats
+        self.formats = tuple(formats)
+        self._large = {slide for slide in slides if has_regions(slide.path)}
         self._earlier = Earlier(out)
         self._earlier.make_way([slide.path for slide in slides], map(self._files_of, slides))
         out.mkdir(parents=True, exist_ok=True)
-        self.out, self.slides, self.pixel_size = out, slides, pixel_size
+        self.out, self.slides = out, slides
+        self._sizes = Sizes(slides, pixel_size)
         self.counts: list[dict[str, Any]] = []
         self.cells: list[dict[str, Any]] = []
         self.problems: list[str] = []
-        self.notes: list[str] = []
+        self.notes: list[str] = self._sizes.said()
         self.stopped = False
         self.depth = Depth()
         self._journal = Journal(out)
@@ -132,26 +136,23 @@ class Results:
         self.depth = find_whites(slide.path for slide in self.slides)
         self.notes += self.depth.said
         bar = partial(tqdm, dynamic_ncols=True, disable=None)
-        jobs = len(self.slides) if detector.tile is None else MOST
-        one_at_a_time = Lock()
-
-        def look_at(slide: Slide) -> tuple[Outcome, Sequence[str]]:
-            picture, remarks, *_ = read_picture(slide.path, self.depth.whites)
-            large = picture.shape[0] * picture.shape[1] > LARGE
-            with one_at_a_time if large else nullcontext():
-                found = detector(picture, network.map, partial(bar, unit='tile', leave=False))
-                outcome = outcome_of(
-                    str(slide.path), picture, found, self.formats, self.pixel_size, self.calibration
-                )
-            if found.full:
-                remarks = (
-                    *remarks,
-                    f'has as many detections as the model gives at once ({detector.limit}), so '
-                    'cells may be missing: work in tiles (--tile)',
-                )
-            return outcome, remarks
-
+        many_tiles = detector.tile is not None or self._large
+        jobs = MOST if many_tiles else len(self.slides)
         with pools(detector.device, jobs) as (pictures, network):
+            looker = Looker(
+                detector,
+                network.map,
+                partial(bar, unit='tile', leave=False),
+                self.depth.whites,
+                self.calibration,
+            )
+
+            def look_at(slide: Slide) -> tuple[Outcome, Sequence[str]]:
+                how = (slide, self._formats_of(slide), self._sizes.of(slide))
+                if slide in self._large:
+                    return looker.large(*how, self._store_of(slide))
+                return looker.whole(*how)
+
             waiting = [pictures.submit(look_at, slide) for slide in self.slides]
             try:
                 for number, future in enumerate(bar(waiting, unit='image'), start=1):
@@ -177,12 +178,12 @@ class Results:
             remarks: What is to be known of the picture; they go on after its name.
         """
         count = self._row(COUNT_COLUMNS, slide, outcome.values | {'image_id': image_id})
-        files = dict(zip(self.formats, self._files_of(slide), strict=True))
+        files = dict(zip(self._formats_of(slide), self._files_of(slide), strict=True))
         count['labels'] = files.get('labels') or files.get('ome')
         cells = [self._row(CELL_COLUMNS, slide, cell) for cell in outcome.cells]
         try:
             for key, file in files.items():
-                write_whole(self.out / file, outcome.files[key])
+                _put(self.out / file, outcome.files[key])
             for name, rows in (('cells', cells), ('counts', [count])):
                 self._journal.add(name, self._header(name), [row.values() for row in rows])
         except OSError:
@@ -194,10 +195,9 @@ class Results:
         self.counts.append(count)
         self.cells += cells
         size = {side: count[side] for side in ('width', 'height')}
-        seen = dict(name=slide.shown, **size, overlay=files.get('overlay'), remarks=remarks)
-        between = (count['cells_low'], count['cells_high'])
-        self._seen.append(seen | dict(interval=between, cells=outcome.cells))
         self._images.append({'id': image_id, 'file_name': slide.shown, **size})
+        about = dict(overlay=files.get('overlay'), remarks=remarks, rows=cells)
+        self._seen.append(count | about)
         for cell, rle in zip(outcome.cells, outcome.rles, strict=True):
             number, box = len(self._annotations) + 1, [cell[side] for side in BOX]
             item = coco.annotation(number, image_id, rle, cell['area'], box)
@@ -227,34 +227,55 @@ class Results:
             )
         depth = {'depth': self.depth.said} if self.depth.said else {}
         done = [shown(slide.path.as_posix()) for slide in self._done]
-        noted = {**settings, **depth, 'images': done, 'files': files}
+        noted = {**settings, **depth, **self._sizes.noted(), 'images': done, 'files': files}
         write_json(self.out / SETTINGS, noted, indent=1)
         self._journal.close()
+        for slide in self._large.intersection(self._done):
+            if not self.stopped:
+                clear(self._store_of(slide))
 
     def _page(self, settings: Mapping[str, Any]) -> str:
         problems = [f'{problem.rstrip(".")}.' for problem in self.problems]
         model, threshold = settings.get('checkpoint', ''), settings.get('score_threshold', 0.0)
         lead = f'Model: {model}; score threshold {threshold:g}.'
         title = f'Cells in {self.out.name}'
-        return page(title, lead, self._seen, problems, self.pixel_size, self.interval)
+        return page(title, lead, self._seen, problems, self._sizes.common, self.interval)
 
     def _files_of(self, slide: Slide) -> list[str]:
         """The files of a picture below the folder of results, one a format."""
-        made = [FORMATS[key] for key in self.formats]
+        made = [FORMATS[key] for key in self._formats_of(slide)]
         return [f'{each.folder}/{slide.name}{each.suffix}' for each in made]
+
+    def _formats_of(self, slide: Slide) -> tuple[str, ...]:
+        return large_formats(self.formats) if slide in self._large else self.formats
+
+    def _store_of(self, slide: Slide) -> Path:
+        """Where the tiles of a large picture are kept until the run has ended."""
+        return self.out / UNFINISHED / slide.name
 
     def _header(self, name: str) -> list[str]:
         columns = self._known(COUNT_COLUMNS if name == 'counts' else CELL_COLUMNS)
         return ['image', *(column[0] for column in columns), *['labels'] * (name == 'counts')]
 
     def _known(self, columns: Sequence[tuple[str, str, int, int]]) -> list:
-        return [column for column in columns if self.pixel_size or not column[-1]]
+        return [column for column in columns if self._sizes.known or not column[-1]]
 
     def _row(
         self, columns: Sequence[tuple[str, str, int, int]], slide: Slide, values: Mapping[str, Any]
     ) -> dict[str, Any]:
         row: dict[str, Any] = {'image': slide.shown}
+        size = self._sizes.of(slide)
         for name, key, decimals, power in self._known(columns):
-            factor = self.pixel_size**power if power else 1
-            row[name] = None if values[key] is None else round(values[key] * factor, decimals)
+            factor = 1 if not power else size and size**power
+            known = values[key] is not None and factor is not None
+            row[name] = round(values[key] * factor, decimals) if known else None
         return row
+
+
+def _put(file: Path, content: bytes | Path) -> None:
+    """Write a file whole, or move it to its place."""
+    if isinstance(content, Path):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(content, file)
+    else:
+        write_whole(file, content)

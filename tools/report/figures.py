@@ -69,7 +69,7 @@ WIDTH = 10.0  # inches
 @matplotlib.rc_context(STYLE)
 def loss_figure(log: TrainingLog, best: float | None = None) -> bytes:
     """Losses, the total and its parts; the best checkpoint's place on the axis is marked."""
-    figure, (total, parts) = _panels(2, 3.5)
+    figure, (total, parts) = panels(2, 3.5)
     total.plot(*series(log.train, 'loss'), color=BLUE, label='training')
     if any('val_loss' in entry for entry in log.val):
         places, values = series(log.val, 'val_loss')
@@ -85,19 +85,19 @@ def loss_figure(log: TrainingLog, best: float | None = None) -> bytes:
     for axes in (total, parts):
         _over_training(axes, log, best)
         axes.set_ylim(bottom=0)
-    return _png(figure)
+    return png(figure)
 
 
 @matplotlib.rc_context(STYLE)
 def metrics_figure(log: TrainingLog, best: float | None = None) -> bytes:
     """Validation metrics; the best checkpoint's place on the axis is marked."""
-    panels = [
+    groups = [
         (title, logged)
         for title, names in METRIC_PANELS.items()
         if (logged := {key: name for key, name in names.items() if series(log.val, key)[0]})
     ]
-    figure, axes_list = _panels(max(len(panels), 1), 3.8)
-    for axes, (title, logged) in zip(axes_list, panels, strict=False):
+    figure, axes_list = panels(max(len(groups), 1), 3.8)
+    for axes, (title, logged) in zip(axes_list, groups, strict=False):
         for key, name in logged.items():
             axes.plot(*series(log.val, key), 'o-', label=name)
         axes.set_title(title)
@@ -106,14 +106,14 @@ def metrics_figure(log: TrainingLog, best: float | None = None) -> bytes:
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
             axes.set_ylim(bottom=0)
         axes.legend(loc='upper left', bbox_to_anchor=(-0.02, -0.2), ncols=2, columnspacing=1.2)
-    return _png(figure)
+    return png(figure)
 
 
 @matplotlib.rc_context(STYLE)
 def precision_recall_figure(curves: Curves, evaluation: Mapping[str, Any]) -> bytes:
     """Curves of the masks with the evaluation's precision and recall as dots; AP by threshold."""
     shown = (0.5, 0.75, 0.85, 0.9, 0.95)
-    figure, (left, right) = _panels(2, 3.7)
+    figure, (left, right) = panels(2, 3.7)
     shades = matplotlib.colormaps['viridis'](np.linspace(0.05, 0.85, len(shown)))
     for threshold, colour in zip(shown, shades, strict=True):
         at = int(np.argmin(np.abs(COCO_IOU_THRESHOLDS - threshold)))
@@ -134,13 +134,13 @@ def precision_recall_figure(curves: Curves, evaluation: Mapping[str, Any]) -> by
     right.set(xlabel='IoU threshold', ylim=(0, 1.08))
     right.set_title(f'average precision; mean of the ten {values.mean():.3f}')
     right.grid(axis='x', visible=False)
-    return _png(figure)
+    return png(figure)
 
 
 @matplotlib.rc_context(STYLE)
 def threshold_figure(choice: Mapping[str, Any], score_thr: float) -> bytes:
     """Count error and Dice on validation by score threshold, the chosen one and those as good."""
-    figure, (left, right) = _panels(2, 2.9)
+    figure, (left, right) = panels(2, 2.9)
     left.plot(choice['thresholds'], choice['relative_error'], color=BLUE)
     left.set_title('relative count error on validation')
     left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -154,13 +154,13 @@ def threshold_figure(choice: Mapping[str, Any], score_thr: float) -> bytes:
         axes.axvline(score_thr, color=ORANGE, linestyle=':', label=f'chosen: {score_thr:g}')
         axes.set(xlabel='score threshold', xlim=(0, 1))
         axes.legend(loc='best')
-    return _png(figure)
+    return png(figure)
 
 
 @matplotlib.rc_context(STYLE)
 def calibration_figure(check: Mapping[str, Any], images: Sequence[Mapping[str, Any]]) -> bytes:
     """Reliability of score and probability; true counts of the images with their intervals."""
-    figure, (left, right) = _panels(2, 3.7)
+    figure, (left, right) = panels(2, 3.7)
     left.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle='--')
     shown = {'score': (GREY, 's-', 'ece_score'), 'probability': (BLUE, 'o-', 'ece')}
     least = 1.0
@@ -187,7 +187,7 @@ def calibration_figure(check: Mapping[str, Any], images: Sequence[Mapping[str, A
     right.set_title(f'95 % intervals: {inside} hold the true number')
     right.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     right.legend(loc='best')
-    return _png(figure)
+    return png(figure)
 
 
 @matplotlib.rc_context(STYLE)
@@ -205,7 +205,7 @@ def error_figure(analysis: Analysis) -> bytes:
     handles += grid[1, 0].get_legend_handles_labels()[0]
     names += ['spurious']
     figure.legend(handles, names, loc='outside upper center', ncols=len(names))
-    return _png(figure)
+    return png(figure)
 
 
 def by_area(analysis: Analysis) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -262,7 +262,7 @@ def count_figure(images: Sequence[Mapping[str, Any]]) -> bytes:
     """Counted against true cells of each image, and how the images' quality is spread."""
     true = np.array([row['true'] for row in images])
     found = np.array([row['predicted'] for row in images])
-    figure, (left, right) = _panels(2, 3.5)
+    figure, (left, right) = panels(2, 3.5)
     end = max(true.max(), found.max(), 1) * 1.05
     left.plot([0, end], [0, end], color=GREY, linewidth=1, linestyle='--')
     left.plot(true, found, 'o', color=BLUE, alpha=0.7, markeredgecolor='white', markersize=6)
@@ -277,10 +277,11 @@ def count_figure(images: Sequence[Mapping[str, Any]]) -> bytes:
     right.xaxis.set_major_formatter(PercentFormatter(1))
     right.set_title('quality of each image')
     right.legend(loc='lower right')
-    return _png(figure)
+    return png(figure)
 
 
-def _panels(number: int, height: float) -> tuple[Figure, list[Axes]]:
+def panels(number: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of the page's width, so many inches high, with axes beside each other."""
     figure = Figure(figsize=(WIDTH, height), layout='constrained')
     return figure, list(np.atleast_1d(figure.subplots(1, number)))
 
@@ -293,7 +294,8 @@ def _over_training(axes: Axes, log: TrainingLog, best: float | None) -> None:
         axes.axvline(best, color=GREY, linestyle=':', linewidth=1.2)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as a file."""
     content = io.BytesIO()
     figure.savefig(content, format='png', dpi=144)
     return content.getvalue()

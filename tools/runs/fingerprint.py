@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cellkit.files.writing import sha256_of
+from cellkit.files.writing import sha256_of_each
 
 
 def images_sha256(dataset: Mapping[str, Any], annotations: Path) -> str:
@@ -28,7 +28,6 @@ def images_sha256(dataset: Mapping[str, Any], annotations: Path) -> str:
         )
     except (ValueError, KeyError, TypeError):
         names = []
-    for name in names:
-        file = folder / name
-        found.update(f'{name}:{sha256_of(file) if file.is_file() else "absent"}\n'.encode())
+    for name, content in zip(names, sha256_of_each(folder / name for name in names), strict=True):
+        found.update(f'{name}:{content}\n'.encode())
     return found.hexdigest()

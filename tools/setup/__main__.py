@@ -80,6 +80,9 @@ def make_venv(venv: Path) -> None:
         if fits and subprocess.run(pip, capture_output=True).returncode == 0:
             mark.write_text(place(), 'utf-8')
             return
+        if venv.is_symlink():
+            raise SetupError(f'{venv} is a link to {venv.resolve()}, which belongs to another '
+                             'folder and stays: remove the link.')  # fmt: skip
         for path in venv.iterdir():  # the mark goes last: without it the folder is not ours
             if path != mark:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,8 @@ def train(
         work_dir: The run folder. When None, ``work_dirs/CONFIG``, or ``work_dirs/CONFIG_2`` and so
             on where that is another run's; a resume takes the one that was written to last.
         resume: Go on from the run's last checkpoint, or from the one named.
-        gpus: With more than one, mim starts a process for each; the overrides must be texts then.
+        gpus: Processes, which mim starts where they are more than one, each with a GPU, or on the
+            CPU where there is none; the overrides must be texts then.
 
     Returns:
         The run folder.
@@ -112,15 +114,23 @@ def _with_mim(
     resume: bool | Path | str,
     gpus: int,
 ) -> Path:
-    """Hand over to mim, whose launcher starts a process for each GPU."""
+    """Hand over to mim, whose launcher starts the processes."""
     if isinstance(overrides, Mapping):
-        raise UserError('on several GPUs give the overrides as KEY=VALUE texts')
+        raise UserError('for several processes give the overrides as KEY=VALUE texts')
     command = ['train', 'mmdet', str(config), '--launcher', 'pytorch', '--gpus', str(gpus)]
     command += ['--work-dir', str(work_dir)]
     command += ['--resume', *([] if resume is True else [str(resume)])] if resume else []
     command += ['--cfg-options', *overrides] if overrides else []
-    hand_on_signals()
-    done = subprocess.run([sys.executable, '-m', 'tools.train.run_mim', *command])
+    received = hand_on_signals()
+    # The launcher would die of SIGUSR1, and kill after 30 s what writes a checkpoint.
+    env = {
+        'TORCHELASTIC_SIGNALS_TO_HANDLE': 'SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1',
+        'TORCH_ELASTIC_SHUTDOWN_TIMEOUT': '300',
+        **os.environ,
+    }
+    done = subprocess.run([sys.executable, '-m', 'tools.train.run_mim', *command], env=env)
+    if received:
+        raise SystemExit(128 + received[0])
     if done.returncode:
         raise UserError(f'training {config} ended with status {done.returncode}; see above')
     return work_dir

@@ -16,10 +16,12 @@ from mim.cli import cli  # noqa: E402
 
 def main() -> int:
     """Exit status of the program that mim started, 128 + signal if it was killed."""
-    hand_on_signals()
+    received = hand_on_signals()
     try:
         cli(prog_name='mim')
     except subprocess.CalledProcessError as error:
+        if received:  # torch's launcher has a status of its own
+            return 128 + received[0]
         return error.returncode if error.returncode > 0 else 128 - error.returncode
     return 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from pycocotools import mask as coco_mask
 from cellkit.errors import BadFile
 from cellkit.files.annotations import rle_of
 from cellkit.files.foreign.names import stem_of
+from cellkit.files.formats.coco import is_coco
 from cellkit.metrics.records import Detections
 
 REMEDY = 'write COCO results or a COCO data set, with masks'
@@ -76,13 +77,17 @@ def read_coco(file: Path, images: Mapping[str, tuple[int, tuple[int, int]]]) -> 
         what = f'is no COCO JSON of masks ({type(error).__name__}: {error})'
         raise BadFile(str(file), what, REMEDY) from error
     scored = all(score is not None for cells in found.values() for _, score in cells)
-    return Results({name: _detections(cells, scored) for name, cells in found.items()}, scored)
+    detections = {
+        name: with_boxes([rle for rle, _ in cells], [s if scored else 1.0 for _, s in cells])
+        for name, cells in found.items()
+    }
+    return Results(detections, scored)
 
 
 def _is_coco(content: Any) -> bool:
     if isinstance(content, list):
         return all(isinstance(item, dict) and 'image_id' in item for item in content)
-    return isinstance(content, dict) and content.keys() >= {'images', 'annotations'}
+    return is_coco(content)
 
 
 def _check_size(file: Path, image: Mapping[str, Any], size: tuple[int, int] | None) -> None:
@@ -101,7 +106,7 @@ def _rle(file: Path, name: str, segmentation: Any, size: tuple[int, int]) -> dic
     return rle
 
 
-def _detections(cells: list[tuple[dict, float | None]], scored: bool) -> Detections:
-    rles = [rle for rle, _ in cells]
+def with_boxes(rles: list[dict], scores: Sequence[float]) -> Detections:
+    """Detections whose boxes are those of their masks."""
     boxes = np.array(coco_mask.toBbox(rles) if rles else [], float).reshape(-1, 4)
-    return Detections(rles, np.array([s if scored else 1.0 for _, s in cells], float), boxes)
+    return Detections(rles, np.array(scores, float), boxes)

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
-from cellkit.drawn import REASONS, cells_of
+from cellkit.drawn import cells_of
 from cellkit.errors import BadFile, UserError
 from cellkit.files.drawings import read_drawings
-from cellkit.files.foreign.coco_results import read_coco
+from cellkit.files.foreign.coco_results import read_coco, with_boxes
 from cellkit.files.foreign.label_images import read_label_image
 from cellkit.files.foreign.names import MARKS, stem_of
 from cellkit.metrics.records import Detections
@@ -53,8 +52,7 @@ class Predictions(NamedTuple):
 def cells_of_labels(label_map: np.ndarray, remark: str = '') -> Cells:
     """The cells of a (H, W) label map, all of score 1."""
     rles = encode_label_map(label_map)
-    boxes = np.array(coco_mask.toBbox(rles) if rles else [], float).reshape(-1, 4)
-    return Cells(Detections(rles, np.ones(len(rles)), boxes), remark)
+    return Cells(with_boxes(rles, np.ones(len(rles))), remark)
 
 
 def _label_image(file: Path, size: tuple[int, int]) -> Cells:
@@ -66,11 +64,8 @@ def _label_image(file: Path, size: tuple[int, int]) -> Cells:
 def _drawings(file: Path, size: tuple[int, int]) -> Cells:
     drawn = read_drawings(file.parent, file.name, file.name).drawn
     cells = cells_of(drawn, size)
-    left_out = [f'{number} {REASONS[reason]}' for reason, number in cells.left_out.items()]
-    return cells_of_labels(
-        cells.label_map,
-        f'has drawings that are no cells: {", ".join(left_out)}' if left_out else '',
-    )
+    remark = f'has drawings that are no cells: {", ".join(cells.reasons)}'
+    return cells_of_labels(cells.label_map, remark if cells.reasons else '')
 
 
 # By the ending of a file of one image: reads it, given its path and the image's (H, W). A format is

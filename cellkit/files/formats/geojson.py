@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,9 +46,19 @@ def write(
         kind: ``"annotation"``, which can be edited in QuPath, or ``"detection"``, which stays quick
             with very many.
     """
-    features = []
     num = max(int(label_map.max(initial=0)), len(measurements))
-    for label, polygons in enumerate(outlines_of(label_map, num), start=1):
+    return write_outlines(outlines_of(label_map, num), name, measurements, kind)
+
+
+def write_outlines(
+    outlines: Iterable[Sequence[Polygon]],
+    name: str,
+    measurements: Sequence[Mapping[str, float | None]] = (),
+    kind: str = 'annotation',
+) -> bytes:
+    """As :func:`write`, from the cells' outlines; a cell of no polygon is left out."""
+    features = []
+    for label, polygons in enumerate(outlines, start=1):
         if not polygons:
             continue
         values = measurements[label - 1] if measurements else {}

@@ -11,6 +11,7 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 from roifile import ROI_SUBTYPE, ROI_TYPE, ImagejRoi
@@ -35,10 +36,14 @@ def write(label_map: np.ndarray) -> bytes:
     Args:
         label_map: (H, W) int, 0 background, k cell k.
     """
+    return write_outlines(outlines_of(label_map, int(label_map.max(initial=0))))
+
+
+def write_outlines(outlines: Iterable[list[Polygon]]) -> bytes:
+    """As :func:`write`, from the cells' outlines; a cell of no polygon is left out."""
     content = io.BytesIO()
-    num = int(label_map.max(initial=0))
     with zipfile.ZipFile(content, 'w', zipfile.ZIP_DEFLATED) as archive:
-        for label, polygons in enumerate(outlines_of(label_map, num), start=1):
+        for label, polygons in enumerate(outlines, start=1):
             if polygons:
                 name = f'{CLASSES[0]}-{label:04d}'
                 entry = zipfile.ZipInfo(f'{name}.roi', STAMP)

@@ -4,14 +4,15 @@ from itertools import pairwise
 
 import pytest
 
+from cellkit.errors import UserError
 from custom_modules.engine.batch_choice import (
     Choice,
-    batch_a_gpu,
     choose,
     in_order,
     in_words,
     kept,
     next_smaller,
+    share_of,
     smallest,
     wanted,
 )
@@ -62,19 +63,17 @@ def test_each_smaller_choice_keeps_a_fifth_less_until_none_is_left() -> None:
     assert all(b <= 0.8 * a for a, b in pairwise(takes))
 
 
+@pytest.mark.parametrize(('batch', 'processes', 'each'), [(16, 1, 16), (16, 8, 2), (4, 4, 1)])
+def test_processes_share_the_batch(batch: int, processes: int, each: int) -> None:
+    assert share_of(batch, processes) == each
+
+
 @pytest.mark.parametrize(
-    ('batch', 'total', 'gpus', 'each'),
-    [
-        (16, 16, 1, 16),
-        (16, 16, 8, 2),
-        (16, 16, 3, 5),
-        (16, 16, 32, 1),
-        (4, 16, 8, 4),
-        (16, None, 8, 16),
-    ],
+    ('batch', 'processes', 'near'), [(16, 3, 'give 15 or 18'), (4, 8, 'give 8')]
 )
-def test_the_batch_is_shared_among_gpus(batch: int, total: int, gpus: int, each: int) -> None:
-    assert batch_a_gpu(batch, total, gpus) == each
+def test_a_batch_that_can_not_be_shared_is_told(batch: int, processes: int, near: str) -> None:
+    with pytest.raises(UserError, match=f'batch_size={batch} .*{near}, or'):
+        share_of(batch, processes)
 
 
 def test_in_words() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,7 @@ def test_other_data_are_refused(run: Path, tmp_path: Path) -> None:
 
 def test_a_second_fresh_run_into_the_folder_is_refused(run: Path, tmp_path: Path) -> None:
     before = {file: file.read_bytes() for file in run.rglob('*') if file.is_file()}
+    time.sleep(1)  # logs are named after the second
     with pytest.raises(SystemExit, match=r'run holds another run: go on .*WORK_DIR=.*run_2'):
         start(tmp_path, 'second', **LONGER).train()
     assert {file: file.read_bytes() for file in run.rglob('*') if file.is_file()} == before

@@ -284,11 +284,11 @@ def test_out_of_memory_goes_on_with_smaller_parts_if_asked(config: Config) -> No
     ('settings', 'each'),
     [
         ({}, 2),
-        ({'train_dataloader.batch_size': 4}, 4),
+        ({'train_dataloader.batch_size': 8}, 1),
         ({'auto_scale_lr.enable': True}, 16),
     ],
 )
-def test_gpus_share_the_batch(
+def test_processes_share_the_batch(
     config: Config, monkeypatch: pytest.MonkeyPatch, settings: dict, each: int
 ) -> None:
     config.train_dataloader.batch_size = 16

@@ -2,11 +2,13 @@
 
 import os
 import signal
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import DefaultSampler
 from mmengine.hooks import Hook
 
 from custom_modules.engine.repeatable import PlacedBatches, seed_all
@@ -117,11 +119,28 @@ def test_a_finished_run_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert (tmp_path / 'run' / 'epoch_3.pth').read_bytes() == before
 
 
+@pytest.mark.parametrize('processes', [2, 3])
+def test_processes_share_the_images_of_a_single_one(
+    processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each image has the step, the place and so the random numbers that it has in one process."""
+
+    def steps(number: int, rank: int) -> list:
+        for module in ('mmengine.dataset.sampler', 'custom_modules.engine.repeatable'):
+            monkeypatch.setattr(f'{module}.get_dist_info', lambda: (rank, number))
+        sampler = DefaultSampler(range(17), shuffle=True, seed=5, round_up=False)
+        return list(PlacedBatches(sampler, 6 // number))
+
+    alone = [sorted(batch) for batch in steps(1, 0)]
+    shares = zip_longest(*(steps(processes, rank) for rank in range(processes)), fillvalue=[])
+    assert [sorted(chain(*share)) for share in shares] == alone
+
+
 def test_batches_know_their_place_and_can_be_left_out() -> None:
     batches = PlacedBatches(torch.utils.data.SequentialSampler(range(5)), 2)
     whole = list(batches)
     assert [[index for index, _ in batch] for batch in whole] == [[0, 1], [2, 3], [4]]
-    assert whole[1][1] == (3, (0, 0, 1, 1))
+    assert whole[1][1] == (3, (0, 1, 1))
     batches.skip = 2
     assert list(batches) == whole[2:]
     assert list(batches) == whole  # left out once

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from custom_modules.engine.repeatable import seed_all
 from custom_modules.engine.strict_runner import StrictRunner
 from custom_modules.engine.validation_loss import (
     ValidationLossHook,
@@ -96,7 +97,8 @@ def test_losses_are_the_mean_over_images_and_the_model_stays_as_it_is(config):
     number, losses, loader = measured(None)
     by_hand = []
     with isolated_random_numbers(0):
-        for batch in loader:
+        for k, batch in enumerate(loader):
+            seed_all(0, k)
             data = model.data_preprocessor(batch, False)
             assert len(data['data_samples'][0].gt_instances.masks) > 0
             by_hand.append(model.parse_losses(model(**data, mode='loss'))[1])

@@ -10,8 +10,8 @@ import cv2
 import pytest
 
 from cellkit.files.names import original
-from tools.predict import predict
-from tools.predict import results as module
+from tools.predict import look, predict
+from tools.predict import results as writer
 from tools.predict.__main__ import main
 
 GOOD = [
@@ -104,14 +104,14 @@ def test_a_write_that_fails_costs_one_image(lab, monkeypatch: pytest.MonkeyPatch
     lab.run()
     for name in ('a', 'b', 'c'):
         lab.write(f'in/{name}.png')
-    write_whole = module.write_whole
+    write_whole = writer.write_whole
 
     def full(path: Path, content: bytes) -> None:
         if path.name == 'b.png':
             raise OSError(28, 'No space left on device', str(path))
         write_whole(path, content)
 
-    monkeypatch.setattr(module, 'write_whole', full)
+    monkeypatch.setattr(writer, 'write_whole', full)
     results = predict('in', out='out')
     assert [row['image'] for row in lab.table('out/counts.csv')] == ['a.png', 'c.png']
     (problem,) = results.problems
@@ -123,14 +123,14 @@ def test_an_error_of_a_library_costs_one_image(lab, monkeypatch: pytest.MonkeyPa
     lab.run()
     for name in ('a', 'b'):
         lab.write(f'in/{name}.png')
-    read_picture = module.read_picture
+    read_picture = look.read_picture
 
     def trip(path: Path, *whites: object) -> object:
         if path.name == 'a.png':
             raise ZeroDivisionError('division by zero')
         return read_picture(path, *whites)
 
-    monkeypatch.setattr(module, 'read_picture', trip)
+    monkeypatch.setattr(look, 'read_picture', trip)
     results = predict('in', out='out')
     assert [row['image'] for row in lab.table('out/counts.csv')] == ['b.png']
     assert 'a.png: failed unexpectedly (ZeroDivisionError: division by zero)' in results.problems[0]

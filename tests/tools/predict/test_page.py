@@ -9,15 +9,14 @@ from urllib.parse import unquote
 from tools.predict.page import page
 
 CELL = dict(
-    x=3, y=4, width=5.0, height=6, area=21, score=0.99, probability=0.87654, touches_border=True
+    x=3, y=4, width=5, height=6, area_px=21, score=0.99, probability=0.87654, touches_border=1
 )
 
 
 def picture(name: str = 'a.png', **more: Any) -> dict[str, Any]:
-    cells = [CELL, CELL | dict(x=30, touches_border=False, probability=1.0)]
-    base = dict(name=name, width=80, height=60, overlay=f'overlays/{name}.jpg', remarks=[])
-    base['interval'] = (1, 3)
-    return base | dict(cells=cells) | more
+    cells = [CELL, CELL | dict(x=30, touches_border=0, probability=1.0)]
+    base = dict(image=name, width=80, height=60, overlay=f'overlays/{name}.jpg', remarks=[])
+    return base | dict(cells_low=1, cells_high=3, rows=cells) | more
 
 
 def data_of(html: str) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
 
 def test_without_a_calibration_scores_stand_for_themselves() -> None:
     cells = [CELL | dict(probability=None)]
-    found = data_of(page('Cells', '', [picture(cells=cells, interval=(None, None))]))
+    found = data_of(page('Cells', '', [picture(rows=cells, cells_low=None, cells_high=None)]))
     assert found['sure'] == 'Score'
     assert found['pictures'][0]['cells'][0][4] == 0.99
     assert found['pictures'][0]['interval'] is None

@@ -221,6 +221,18 @@ def test_what_we_did_not_make_stays(
     assert not pretended.calls
 
 
+def test_an_environment_behind_a_link_stays(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """It is another folder's: emptied, it could not be made anew through the link."""
+    theirs, link = tmp_path / 'theirs', tmp_path / '.venv'
+    theirs.mkdir()
+    (theirs / setup.MARK).write_text('of another place')
+    (theirs / 'lib').mkdir()
+    link.symlink_to(theirs)
+    assert setup.main(['--venv', str(link)]) == 2
+    assert f'{link} is a link to {theirs}, which belongs to another' in capsys.readouterr().err
+    assert (theirs / 'lib').is_dir()
+
+
 def test_an_empty_folder_is_used(
     tmp_path: Path, pretended: type[Pretended], quick_venv: list[Path]
 ) -> None:

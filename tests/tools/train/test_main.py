@@ -1,6 +1,7 @@
 """Training as a function and as a command."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -59,8 +60,9 @@ def test_missing_data_is_one_sentence(
 def test_several_gpus_are_mims(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     commands = []
 
-    def run(command: list[str]) -> subprocess.CompletedProcess:
+    def run(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess:
         commands.append(command)
+        assert 'SIGUSR1' in env['TORCHELASTIC_SIGNALS_TO_HANDLE']
         return subprocess.CompletedProcess(command, len(commands) - 1)
 
     monkeypatch.setattr(training.subprocess, 'run', run)
@@ -73,6 +75,10 @@ def test_several_gpus_are_mims(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         train(CONFIG, gpus=2)
     with pytest.raises(UserError, match='KEY=VALUE'):
         train(CONFIG, {'a.b': 1}, gpus=2)
+    monkeypatch.setattr(training, 'hand_on_signals', lambda: [signal.SIGTERM])
+    with pytest.raises(SystemExit) as ended:  # whatever torch's launcher makes of it
+        train(CONFIG, gpus=2)
+    assert ended.value.code == 128 + signal.SIGTERM
 
 
 def test_a_run_without_a_folder_takes_one_of_its_own(

@@ -66,7 +66,7 @@ function crops() {
       crop.append(img);
     }
     const button = element('button', { type: 'button', title: picture.name }, crop,
-      `${cell[SCORE].toFixed(2)} ${picture.name}`);
+      `${cell[SCORE].toFixed(2)} ${picture.name.split('/').pop()}`);
     button.onclick = () => {
       form.reset();
       show();

@@ -33,13 +33,15 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
         offset: 0, or 1 where x2 and y2 are the last pixels inside the box.
 
     Returns:
-        Indices of the boxes that stay, best first, int64 of shape (K,).
+        Indices of the boxes that stay, best first, of equal scores the earlier one, int64 of shape
+        (K,). Boxes of lower scores decide nothing among better ones.
     """
     threshold = torch.tensor(iou_threshold, dtype=boxes.dtype).item()
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    # Equal scores stay in the order that mmcv gives them; torchvision's own sort is another one.
-    order = scores.sort(descending=True).indices
+    # A sort that isn't stable orders equal scores by whatever else is in the input; torchvision's
+    # own one is another again.
+    order = scores.sort(descending=True, stable=True).indices
     return order[torchvision.ops.nms(boxes[order], scores[order], threshold)]
 
 
