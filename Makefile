@@ -73,7 +73,7 @@ box: setup ## make the model in the box anew (hours; goes on where it was stoppe
 
 test: setup ## run the tests
 #: ARGS="-m 'not slow' tests/cellkit"  TEST_JOBS=2
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_JOBS) --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup ## check the style, and which room imports which
 	@$(PY) -m ruff check .

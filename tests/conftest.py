@@ -11,6 +11,12 @@ import pytest
 SAMPLE = Path(__file__).parents[2] / 'shared' / 'data' / 'BCCD Dataset with mask'
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests begin, so that in the end no process waits for another one's."""
+    slow = {item.path for item in items if item.get_closest_marker('slow')}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope='session')
 def sample() -> Path:
     """The real sample's folder; the test is skipped where it is not at hand."""

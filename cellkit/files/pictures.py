@@ -61,6 +61,13 @@ def check_file(content: bytes, file: str) -> int:
     return orientation if 1 <= orientation <= 8 else 1
 
 
+def _has_its_end(content: bytes) -> bool:
+    """Whether a JPEG, PNG or BMP is as long as it says, or ends as those do."""
+    if content.startswith(b'BM'):
+        return len(content) >= int.from_bytes(content[2:6], 'little')
+    return content.endswith((b'IEND\xaeB`\x82', b'\xff\xd9'))
+
+
 def decode(content: bytes, file: str, flags: int) -> np.ndarray:
     """Decode a picture with OpenCV, or raise BadFile."""
     try:
@@ -94,14 +101,15 @@ def decode_picture(
         file: Its name, for messages.
         whites: What is white in its folder (:func:`cellkit.files.depth.find_whites`); where that is
             not known, the picture's own values decide, and a remark says so.
-        check: Look for damage that would only leave a part of the picture grey. It takes time, and
-            the turn isn't known without it for pictures of 8 bits.
+        check: Look for damage that would only leave a part of the picture grey. It takes time, so
+            that without it only files that don't end as a whole one does are looked at, and the
+            turn isn't known for pictures of 8 bits.
 
     Raises:
         BadFile: It is damaged, no picture, or one that can't be shown truly in three colours.
     """
     if is_plain(content):
-        turn = check_file(content, file) if check else 1
+        turn = check_file(content, file) if check or not _has_its_end(content) else 1
         return Picture(decode(content, file, cv2.IMREAD_COLOR), turn=turn)
     return to_picture(stored_picture(content, file), whites, file)
 

@@ -103,13 +103,13 @@ def pretrained_settings(model: Any, path: str = 'model') -> dict[str, str]:
     return found
 
 
-def warmup_iterations(schedulers: list[Any]) -> int:
-    """Iterations until the learning rate has risen to its full value."""
+def warmup_iterations(schedulers: list[Any], per_epoch: float) -> float:
+    """Iterations until the learning rate has risen to its full value, given those of an epoch."""
     rising = [
         s for s in schedulers if isinstance(s, (ConstantParamScheduler, LinearParamScheduler))
     ]
-    ends = [s.end for s in rising if not s.by_epoch and s.begin == 0 and s.end < FOR_EVER]
-    return max(ends, default=0)
+    rising = [s for s in rising if s.begin == 0 and s.end < FOR_EVER]
+    return max((s.end * (per_epoch if s.by_epoch else 1) for s in rising), default=0)
 
 
 def warmup_warning(steps: int, warmup: int) -> str | None:
@@ -124,7 +124,7 @@ def warmup_warning(steps: int, warmup: int) -> str | None:
     return (
         f'Training has {steps} optimiser steps and a warm-up of {warmup}: give it more '
         f'(train_cfg.max_epochs or train_cfg.max_iters, for {3 * warmup} steps or more) or a '
-        f'shorter warm-up (param_scheduler.0.end={max(steps // 10, 1)}).'
+        f'shorter warm-up (param_scheduler.0.end={max(steps // 10, 1)} with by_epoch=False).'
     )
 
 
@@ -465,7 +465,8 @@ class StrictRunner(Runner):
             loop = self.train_loop
             if problem := schedule_problem(built, loop.max_iters, loop.max_epochs):
                 raise SystemExit(problem)
-            if warning := warmup_warning(steps, math.ceil(warmup_iterations(built) / counts)):
+            warmup = warmup_iterations(built, loop.max_iters / loop.max_epochs)
+            if warning := warmup_warning(steps, math.ceil(warmup / counts)):
                 self.logger.warning(warning)
         return built
 

@@ -168,10 +168,10 @@ class Session:
             before = records = self.records(chosen.file, 'val')
             choice = choose_threshold(records)
             threshold = choice.value
-            source = (
-                f'from count errors on validation, where {choice.low:g} to {choice.high:g} do as '
-                'well within one standard error'
-            )
+            source = 'from count errors on validation'
+            if len(records) >= LEAST_IMAGES:  # of fewer there is no fair standard error
+                source += f', where {choice.low:g} to {choice.high:g} do as well '
+                source += 'within one standard error'
             if not any(record.found(choice.thresholds[0]) for record in records):
                 source = 'the default: nothing was predicted on validation, so none could be chosen'
             validation = values(records, threshold)

@@ -42,11 +42,23 @@ def test_no_orientation_or_a_wrong_one_is_upright() -> None:
     assert check_file(turned(9), 'a.jpg') == 1
 
 
-@pytest.mark.parametrize('kind', ['JPEG', 'PNG'])
-def test_a_truncated_file_is_named(kind: str) -> None:
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'BMP'])
+@pytest.mark.parametrize('share', [0.5, 0.9])
+def test_a_truncated_file_is_named(kind: str, share: float) -> None:
     content = turned(1, kind)
-    with pytest.raises(BadFile, match=r'^x/a: is truncated or damaged \(.*\); download or export'):
-        check_file(content[: len(content) // 2], 'x/a')
+    content = content[: int(len(content) * share)]
+    sentence = r'^x/a: is truncated or damaged \(.*\); download or export'
+    with pytest.raises(BadFile, match=sentence):
+        check_file(content, 'x/a')
+    with pytest.raises(BadFile, match=sentence):  # as in training
+        decode_picture(content, 'x/a', check=False)
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'BMP'])
+def test_what_follows_a_whole_picture_does_no_harm(kind: str) -> None:
+    content = turned(1, kind)
+    pixels = decode_picture(content, 'a', check=False).pixels
+    np.testing.assert_array_equal(decode_picture(content + b'x', 'a', check=False).pixels, pixels)
 
 
 def test_a_plain_picture_is_opencv_s() -> None:

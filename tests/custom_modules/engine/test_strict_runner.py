@@ -329,19 +329,23 @@ def test_enough_cores_leave_the_workers(config: Config, monkeypatch: pytest.Monk
     assert start(config, 'cores')._train_dataloader['num_workers'] == 8
 
 
+@pytest.mark.parametrize('by_epoch', [False, True])
 def test_a_training_that_is_mostly_warmup_is_told(
-    config: Config, monkeypatch: pytest.MonkeyPatch
+    by_epoch: bool, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = []
-    scheduler = dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=100)
+    length = config.train_cfg.get('max_epochs') if by_epoch else 100
+    scheduler = dict(type='LinearLR', start_factor=0.001, by_epoch=by_epoch, begin=0, end=length)
     runner = start(config, 'warmup', param_scheduler=[scheduler])
     monkeypatch.setattr(runner.logger, 'warning', told.append)
     runner.train()
     (line,) = (line for line in told if 'warm-up' in line)
-    assert line.startswith('Training has 4 optimiser steps and a warm-up of 100: give it more ')
-    assert '300 steps or more' in line
+    warmup = 4 if by_epoch else 100
+    assert line.startswith(f'Training has 4 optimiser steps and a warm-up of {warmup}: give it ')
+    assert f'{3 * warmup} steps or more' in line
     assert 'param_scheduler.0.end=1' in line
-    assert warmup_iterations(runner.param_schedulers) == 100
+    per_epoch = runner.train_loop.max_iters / runner.train_loop.max_epochs
+    assert warmup_iterations(runner.param_schedulers, per_epoch) == warmup
 
 
 def test_the_main_schedule_is_long_enough() -> None:
