@@ -1,0 +1,35 @@
+# Focus, shaking, uneven light, the camera's noise, JPEG: in this order, as a picture comes about.
+# After the crop and whatever changes cells or colours.
+augment_optics = [
+    dict(
+        type='AlbuCells',
+        steps=[
+            dict(
+                type='OneOf',
+                transforms=[
+                    dict(type='GaussianBlur', blur_limit=0, sigma_limit=(0.3, 1.5), p=1.0),
+                    dict(type='MotionBlur', blur_limit=(3, 5), allow_shifted=False, p=1.0),
+                ],
+                p=0.4,
+            ),
+            dict(
+                type='OneOf',
+                transforms=[
+                    dict(
+                        type='Illumination',
+                        mode='gaussian',
+                        effect_type='brighten',
+                        intensity_range=(0.05, 0.2),
+                        center_range=(0.2, 0.8),
+                        sigma_range=(0.4, 1.0),
+                        p=1.0,
+                    ),
+                    dict(type='Illumination', mode='linear', intensity_range=(0.05, 0.15), p=1.0),
+                ],
+                p=0.4,
+            ),
+            dict(type='GaussNoise', std_range=(0.005, 0.03), p=0.3),
+            dict(type='ImageCompression', quality_range=(40, 90), p=0.3),
+        ],
+    ),
+]
