@@ -4,7 +4,7 @@ augment_colour = [
     dict(
         type='AlbuCells',
         steps=[
-            dict(type='PlanckianJitter', temperature_limit=(4500, 9000), p=0.3),
+            dict(type='PlanckianJitter', temperature_limit=(5000, 8000), p=0.3),
             dict(
                 type='HueSaturationValue',
                 hue_shift_limit=8,

@@ -6,6 +6,7 @@ import difflib
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import albumentations
@@ -115,12 +116,17 @@ def step_class(name: object) -> type[Step] | None:
     return found if inspect.isclass(found) and issubclass(found, Step) else None
 
 
+@cache
+def step_names() -> frozenset[str]:
+    """Names of all steps that albumentations has."""
+    return frozenset(name for name in dir(albumentations) if step_class(name))
+
+
 def _build(step: Mapping[str, Any], where: str) -> Step:
     kind, arguments = step_class(step.get('type')), dict(step)
     name = arguments.pop('type', None)
     if kind is None:
-        known = [other for other in dir(albumentations) if step_class(other)]
-        near = difflib.get_close_matches(str(name), known, 1)
+        near = difflib.get_close_matches(str(name), sorted(step_names()), 1)
         hint = f'the nearest is {near[0]}' if near else 'see its documentation'
         raise BadSetting(f'AlbuCells.{where}.type: albumentations has no {name}, {hint}')
     if 'transforms' in arguments:
