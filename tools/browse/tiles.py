@@ -33,7 +33,7 @@ def tile(what: str, sample: Sample) -> Tile:
     told = [f'{len(masks)} {word}' for masks, word in counts if masks is not None and len(masks)]
     words = f'{what}: {", ".join(told) or "no cells"}, {width}x{height}'
     name = sample.name
-    name = name if len(name) <= SIDE else f'{name[: SIDE // 2]}…{name[-SIDE // 2 :]}'
+    name = name if len(name) <= SIDE else f'{name[: SIDE // 2]}…{name[-(SIDE // 2) :]}'
     return Tile(drawn[..., ::-1], f'{words}\n{name}')
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import albumentations
+import cv2
 import numpy as np
 from albumentations.core.composition import BaseCompose
 from albumentations.core.transforms_interface import BasicTransform
@@ -75,7 +76,7 @@ class AlbuCells(BaseTransform):
         elif masks is not None and len(masks):  # they overlap
             given['mask'] = np.ascontiguousarray(masks.to_ndarray().transpose(1, 2, 0))
         done = self.compose(**given)
-        results['img'] = np.ascontiguousarray(done['image'][..., ::-1])
+        results['img'] = cv2.cvtColor(done['image'], cv2.COLOR_RGB2BGR)
         results['img_shape'] = results['img'].shape[:2]
         # Light and colour hand the map back as it came: nothing to measure.
         if 'mask' in given and done['mask'] is not given['mask']:
@@ -93,7 +94,7 @@ def _rgb(image: np.ndarray) -> np.ndarray:
     """8 bits again: MMDetection's PhotoMetricDistortion leaves float32, some of it above 255."""
     if image.dtype != np.uint8:
         image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(image[..., ::-1])
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _masks_of(mask: np.ndarray, before: BitmapMasks) -> BitmapMasks:

@@ -58,8 +58,11 @@ def _unused_fragments(path: Path) -> Iterator[str]:
         return
     for base in bases:
         file, _ = Config._get_cfg_path(base, str(path))
-        names = set(Config.fromfile(file, import_custom_modules=False).to_dict())
-        if names and not names & TOP_LEVEL and not any(_uses(text, name) for name in names):
+        if not file.endswith('.py'):
+            continue
+        names, _ = _names(ast.parse(Path(file).read_text(encoding='utf-8')))
+        inherits = '_base_' in names
+        if names and not (inherits or names & TOP_LEVEL or any(_uses(text, n) for n in names)):
             name = min(names)
             yield (
                 f'nothing of {Path(base).name} is used: put *_base_.{name} into a pipeline or '

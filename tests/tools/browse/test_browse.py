@@ -88,7 +88,7 @@ def test_an_ignored_cell_looks_different(data: Path, tmp_path: Path) -> None:
     coco = json.loads(file.read_text())
     plain = browse(CONFIG, SMALL, number=1, draws=1, out=tmp_path / 'a.png').read_bytes()
     for annotation in coco['annotations']:
-        annotation['ignore'] = annotation['iscrowd'] = int(annotation['id'] % 2)
+        annotation['iscrowd'] = int(annotation['id'] % 2)
     file.write_text(json.dumps(coco))
     marked = browse(CONFIG, SMALL, number=1, draws=1, out=tmp_path / 'b.png').read_bytes()
     for content, there in ((plain, False), (marked, True)):
@@ -107,6 +107,11 @@ def test_a_tile_tells_what_it_shows(kind: type) -> None:
     assert shown.words.splitlines()[0] == 'sample 1: 2 cells, 1 ignored, 200x120'
     assert len(shown.words.splitlines()[1]) <= 45
     assert shown.picture.shape == (240, 400, 3)
-    assert (shown.picture[20:22, 45:115] == CELL_COLOUR).all(-1).any()
-    assert (shown.picture[20:22, 45:115] == OTHER_COLOUR).all(-1).sum() == 0
-    assert (shown.picture[198:240, 8:62] == OTHER_COLOUR).all(-1).any()
+    assert near(shown.picture[18:24, 45:115], CELL_COLOUR)
+    assert not near(shown.picture[18:24, 45:115], OTHER_COLOUR)
+    assert near(shown.picture[198:240, 8:62], OTHER_COLOUR)
+
+
+def near(picture: np.ndarray, colour: tuple[int, int, int]) -> bool:
+    """Whether a pixel has nearly a colour: lines between pixels are blended."""
+    return bool((np.abs(picture.astype(int) - colour).max(-1) < 60).any())
