@@ -12,7 +12,7 @@ $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,\
   $(eval override export $(name) := $$(value $(name)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup download prepare train tune evaluate report predict box test lint bench \
+.PHONY: help setup download prepare browse train tune evaluate report predict box test lint bench \
   bench-stain stain-figure clean
 
 help: ## this page
@@ -33,6 +33,12 @@ download: setup ## fetch the BCCD data set from Kaggle
 prepare: setup ## masks to COCO JSON; synthetic demo smears where there is no data
 #: DATA="/path/BCCD Dataset with mask"  OUT=data/bccd  ARGS="--skip-bad --split-touching"
 	@$(PY) -m data_prep.prepare $(if $(DATA),--data "$$DATA") $(if $(OUT),--out "$$OUT") $(ARGS)
+
+browse: setup ## a sheet of training samples with outlines, as the model sees them
+#: CONFIG=configs/….py  OPTS="…"  PART=train|val|test  OUT=sheet.png  ARGS="--number 6 --seed 1"
+	$(if $(CONFIG),,$(error CONFIG=configs/….py says which samples: docs/augmentation.md))
+	@$(PY) -m tools.browse "$$CONFIG" $(if $(PART),--part "$$PART") $(if $(OUT),--out "$$OUT") \
+	  $(if $(OPTS),--opts "$$OPTS") $(ARGS)
 
 train: setup ## train; picks a config for this machine and says which
 #: CONFIG=configs/….py  OPTS="optim_wrapper.optimizer.lr=5e-4 …"  WORK_DIR=…  RESUME=1  GPUS=1

@@ -13,9 +13,12 @@ with quiet():  # they tell of optional packages that are not used here
 
 from custom_modules.datasets.bccd_dataset import BCCDDataset
 from custom_modules.datasets.synthetic_smears import SyntheticSmears
+from custom_modules.datasets.transforms.albu_cells import AlbuCells
+from custom_modules.datasets.transforms.elastic_cells import ElasticCells
 from custom_modules.datasets.transforms.label_map_transforms import LabelMapAlbu, LabelMapCopyPaste
 from custom_modules.datasets.transforms.load_smear import LoadSmear
 from custom_modules.datasets.transforms.loading import LoadLabelMap
+from custom_modules.datasets.transforms.paste_cells import PasteCells
 from custom_modules.datasets.transforms.random_crop_cells import RandomCropCells
 from custom_modules.datasets.transforms.stain_transforms import StainJitter, StainNormalize
 from custom_modules.engine.health import HealthHook
@@ -49,6 +52,7 @@ from custom_modules.structures.label_map_masks import LabelMapMasks
 from custom_modules.visualization.rle_visualizer import RLEVisualizer
 
 __all__ = [
+    'AlbuCells',
     'BCCDDataset',
     'BackboneLayerDecay',
     'ConsensusTTAModel',
@@ -56,6 +60,7 @@ __all__ = [
     'CountedPretrained',
     'DenseCocoMetric',
     'DenseMaxIoUAssigner',
+    'ElasticCells',
     'HealthHook',
     'HybridViT',
     'InstanceMetrics',
@@ -66,6 +71,7 @@ __all__ = [
     'LoadSmear',
     'MapLayerNorm',
     'MixedPrecisionMaskRCNN',
+    'PasteCells',
     'PixelDice',
     'PlacedBatches',
     'PointRoIExtractor',

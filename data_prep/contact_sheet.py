@@ -8,13 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cellkit.contours import CELL_COLOUR, SHIFT, contours_of
 from cellkit.files.pictures import read_picture
 from cellkit.files.stored import Whites
 from cellkit.rle import decode_to_label_map
 from data_prep.convert import Converted
-from data_prep.sheet import INK, TILE_SIZE, Tile, draw_sheet
+from data_prep.sheet import INK, Tile, draw_sheet, fitted
 
-CELL_COLOUR = (0, 215, 90)
 SUSPECT_COLOUR = (255, 95, 0)
 PER_PART = {'train': 8, 'val': 4, 'test': 4}
 COLUMNS = 4
@@ -47,22 +47,16 @@ def contact_sheet(data: Path, parts: Mapping[str, Sequence[Converted]], title: s
 
 
 def _outlined(data: Path, item: Converted) -> np.ndarray:
-    """One image with outlines, letterboxed to the size of a tile, RGB."""
+    """One image with outlines at the size at which it is shown, RGB."""
     picture = read_picture(data / item.pair.image, Whites.of(item.white))
     image = cv2.cvtColor(picture.pixels, cv2.COLOR_BGR2RGB)
-    scale = min(TILE_SIZE[0] / item.width, TILE_SIZE[1] / item.height)
-    size = (max(1, round(item.width * scale)), max(1, round(item.height * scale)))
+    size = fitted(item.width, item.height)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     labels = decode_to_label_map(item.rles)
     for k in sorted(range(len(item.boxes)), key=lambda k: k in item.suspects):  # those on top
         x, y, w, h = item.boxes[k]
-        component = np.pad(labels[y : y + h, x : x + w] == k + 1, 1).astype(np.uint8)
-        contours, _ = cv2.findContours(component, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        box = np.array([x, y, x + w, y + h])
+        curves = contours_of(labels, k + 1, box, scale=size[0] / item.width)
         colour = SUSPECT_COLOUR if k in item.suspects else CELL_COLOUR
-        for contour in contours:
-            points = np.round((contour + np.array([x - 0.5, y - 0.5])) * scale * 16)
-            cv2.polylines(small, [points.astype(np.int32)], True, colour, 1, cv2.LINE_AA, shift=4)
-    tile = np.full((TILE_SIZE[1], TILE_SIZE[0], 3), 235, np.uint8)
-    top, left = (TILE_SIZE[1] - size[1]) // 2, (TILE_SIZE[0] - size[0]) // 2
-    tile[top : top + size[1], left : left + size[0]] = small
-    return tile
+        cv2.polylines(small, curves, True, colour, 1, cv2.LINE_AA, SHIFT)
+    return small

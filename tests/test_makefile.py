@@ -75,6 +75,13 @@ def test_prepare_takes_paths_with_spaces(make: Make) -> None:
     assert call[2:] == ['--data', data, '--out', out, '--skip-bad', '--seed', '3']
 
 
+def test_browse_hands_on_what_is_given_and_asks_for_a_config(make: Make) -> None:
+    (call,) = make('browse', 'CONFIG=my own.py', 'PART=val', 'OPTS=a=1 b=2', 'ARGS=--number 2')
+    assert call[2:] == ['my own.py', '--part', 'val', '--opts', 'a=1 b=2', '--number', '2']
+    assert make('browse') == []
+    assert 'CONFIG=' in make.said
+
+
 @pytest.mark.parametrize('target', ['prepare', 'train', 'evaluate', 'report', 'predict'])
 def test_data_root_reaches_every_program(make: Make, target: str) -> None:
     make(target, DATA_ROOT='/pre pared')

@@ -16,7 +16,11 @@ from custom_modules.models.encoders.shape import CONFIGS as SHAPES
 from custom_modules.models.encoders.shape import shape_of
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
+CONFIGS = sorted(
+    path
+    for path in (ROOT / 'configs').rglob('*.py')
+    if path.relative_to(ROOT / 'configs').parts[0] not in ('_base_', 'tune')
+)
 
 
 def by_name(path: Path) -> str:

@@ -12,6 +12,7 @@ import pytest
 from data_prep import contact_sheet as module
 from data_prep.convert import Converted, InstanceRule, convert_pair
 from data_prep.pairs import find_pairs
+from data_prep.sheet import TILE_SIZE
 
 
 @pytest.fixture
@@ -36,16 +37,16 @@ def test_the_page_is_a_picture_with_a_tile_an_image(smears) -> None:
     data, items = smears
     parts = {'train': items[:2], 'val': items[2:3], 'test': items[3:]}
     page = cv2.imdecode(np.frombuffer(module.contact_sheet(data, parts, 'Title'), np.uint8), 1)
-    assert page.shape[1] > 4 * module.TILE_SIZE[0]
-    assert module.TILE_SIZE[1] < page.shape[0] < 2 * module.TILE_SIZE[1]
+    assert page.shape[1] > 4 * TILE_SIZE[0]
+    assert TILE_SIZE[1] < page.shape[0] < 2 * TILE_SIZE[1]
 
 
 def test_outlines_follow_the_cells_and_suspects_have_another_colour(smears) -> None:
     data, (item, *_) = smears
     item.suspects = [1]
     tile = module._outlined(data, item)
-    assert tile.shape == (module.TILE_SIZE[1], module.TILE_SIZE[0], 3)
-    scale = module.TILE_SIZE[0] / item.width
+    assert tile.shape == (TILE_SIZE[1], TILE_SIZE[0], 3)
+    scale = TILE_SIZE[0] / item.width
     for k, (x, y, width, height) in enumerate(item.boxes):
         colour = module.SUSPECT_COLOUR if k == 1 else module.CELL_COLOUR
         near = np.abs(tile.astype(int) - colour).sum(axis=2) < 120

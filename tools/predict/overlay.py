@@ -6,12 +6,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from cellkit.contours import CELL_COLOUR, OTHER_COLOUR, SHIFT, contours_of
 from cellkit.label_maps import areas_and_boxes
 
-WHOLE_COLOUR = (0, 235, 120)  # RGB; far from what Giemsa stains
-BORDER_COLOUR = (255, 190, 0)
+WHOLE_COLOUR, BORDER_COLOUR = CELL_COLOUR, OTHER_COLOUR
 HALO_COLOUR = (20, 20, 20)
-SHIFT = 4  # bits of OpenCV's sub-pixel coordinates
 SHADE = 0.45  # how much darker the count's ground is, and once more so the outlines on it
 WIDTH_OF_DIAMETER = 45  # a typical cell is this many line widths across
 
@@ -46,7 +45,7 @@ def draw_overlay(
     drawn[corner] = (drawn[corner] * (1 - SHADE)).astype(np.uint8)  # below the outlines
     diameter = float(np.median(2 * np.sqrt(areas[present] / np.pi))) if len(present) else 0.0
     width = max(1, round(diameter / WIDTH_OF_DIAMETER))
-    outlines = [_outlines(label_map, k, boxes[k], smooth) for k in present.tolist()]
+    outlines = [contours_of(label_map, k, boxes[k], smooth) for k in present.tolist()]
     layers = [(at_border, BORDER_COLOUR, width), (~at_border, WHOLE_COLOUR, width)]
     if width > 1:  # a dark rim keeps the line clear on a light ground
         layers.insert(0, (np.ones_like(at_border), HALO_COLOUR, width + 2))
@@ -57,28 +56,6 @@ def draw_overlay(
     text = text.crop((0, 0, *below.size))
     drawn[corner] = np.asarray(Image.alpha_composite(below, text))[..., 2::-1]
     return drawn
-
-
-def _outlines(
-    label_map: np.ndarray, label: int, box: np.ndarray, smooth: float
-) -> list[np.ndarray]:
-    """Closed curves around a label, in the fixed-point coordinates of the drawing functions."""
-    x1, y1, x2, y2 = box.tolist()
-    mask = np.pad(label_map[y1:y2, x1:x2] == label, 1).astype(np.uint8)
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    curves = []
-    for contour in contours:
-        points = contour[:, 0] + np.array([x1 - 1.0, y1 - 1.0])
-        if smooth > 0 and len(points) > 8 * smooth:
-            kernel = cv2.getGaussianKernel(2 * int(np.ceil(3 * smooth)) + 1, smooth)[:, 0]
-            half = len(kernel) // 2
-            around = np.concatenate([points[-half:], points, points[:half]])
-            points = np.stack([np.convolve(axis, kernel, 'valid') for axis in around.T], axis=1)
-            # An arc of radius r bends by s * s / 8 r between points s apart: here by a sixteenth of
-            # a pixel, the drawing functions' step. They take as long as there are points.
-            points = points[:: max(round(np.sqrt(min(mask.shape)) / 2), 1)]
-        curves.append(np.rint(points * (1 << SHIFT)).astype(np.int32))
-    return curves
 
 
 def _text(cells: int, border: int, side: int) -> Image.Image:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from cellkit.contours import SHIFT, contours_of
 from cellkit.errors import BadFile
 from cellkit.files.pictures import read_picture
 from cellkit.files.stored import Whites
@@ -103,19 +104,15 @@ def draw(
     wrong = (kinds != FOUND) | (found == ALONE) | (found == SPLIT)
     drawn[wrong] = (drawn[wrong] * (1 - TINT) + colours[wrong] * TINT).astype(np.uint8)
     for label_map, colour, width in ((true_map, TRUE_COLOUR, 2), (pred_map, PREDICTED_COLOUR, 1)):
-        cv2.polylines(drawn, _contours(label_map), True, _bgr(colour), width, cv2.LINE_AA)
+        curves = _contours(label_map)
+        cv2.polylines(drawn, curves, True, _bgr(colour), width, cv2.LINE_AA, SHIFT)
     return drawn
 
 
 def _contours(label_map: np.ndarray) -> list[np.ndarray]:
     areas, boxes = areas_and_boxes(label_map, int(label_map.max(initial=0)))
-    found = []
-    for k in np.flatnonzero(areas):
-        x1, y1, x2, y2 = boxes[k].tolist()
-        mask = (label_map[y1:y2, x1:x2] == k).astype(np.uint8)
-        how = cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-        found += cv2.findContours(mask, *how, offset=(x1, y1))[0]
-    return found
+    curves = [contours_of(label_map, k, boxes[k]) for k in np.flatnonzero(areas).tolist()]
+    return [curve for found in curves for curve in found]
 
 
 def _bgr(colour: str) -> tuple[int, int, int]:

@@ -44,30 +44,16 @@ def train(
         config, reason = pick_config()
         print(f'Training {config}: {reason} (CONFIG=… picks another).', flush=True)
     config = Path(config)
-    if not config.is_file():
-        near = ', '.join(sorted(file.name for file in config.parent.glob('*.py')))
-        raise UserError(
-            f'{config}: there is no such config'
-            + (f'; {config.parent} has {near}' if near else '; give the path of a .py file')
-        )
     with quiet():  # late: it takes seconds, --help shouldn't
         from mmdet.utils import setup_cache_size_limit_of_dynamo
-        from mmengine.config import Config
         from mmengine.registry import RUNNERS
         from mmengine.runner import Runner
 
         import custom_modules  # noqa: F401 - registers
+        from tools.runs.config_file import read_config
         from tools.runs.overrides import merge_overrides
     setup_cache_size_limit_of_dynamo()
-    try:
-        with quiet():
-            cfg = Config.fromfile(config)
-    except (OSError, SyntaxError, NameError, KeyError, AttributeError, TypeError) as error:
-        reason = ' '.join(str(error).split())
-        raise UserError(
-            f"{config} can't be read ({type(error).__name__}: {reason}); correct it or a file that "
-            'it inherits'
-        ) from error
+    cfg = read_config(config)
     merge_overrides(cfg, overrides)  # StrictRunner tells which ones nothing reads
     if work_dir is not None:
         cfg.work_dir = str(work_dir)

@@ -4,7 +4,7 @@ import numpy as np
 from mmdet.datasets.transforms import RandomCrop
 from mmdet.registry import TRANSFORMS
 
-from cellkit.errors import BadSetting
+from custom_modules.datasets.transforms.kept_cells import check_share
 
 
 @TRANSFORMS.register_module()
@@ -23,9 +23,7 @@ class RandomCropCells(RandomCrop):
 
     def __init__(self, crop_size: tuple, min_visible: float = 0.5, **kwargs) -> None:
         super().__init__(crop_size, **kwargs)
-        if not 0 <= min_visible <= 1:
-            raise BadSetting(f'RandomCropCells.min_visible is {min_visible}: use 0 to 1.')
-        self.min_visible = min_visible
+        self.min_visible = check_share('RandomCropCells.min_visible', min_visible)
 
     def transform(self, results: dict) -> dict | None:
         """Crops image, boxes and masks, then drops the slivers.

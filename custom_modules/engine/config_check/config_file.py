@@ -1,6 +1,7 @@
 """Finds names in a config file that nothing reads, such as a misspelt ``optim_wraper``."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,31 @@ def _inherited(config: Any) -> dict[str, Any]:
     return found
 
 
+def _unused_fragments(path: Path) -> Iterator[str]:
+    """Inherited files that only give names to parts, of which the config uses none."""
+    text = path.read_text(encoding='utf-8')
+    try:
+        bases = Config._get_base_files(str(path))
+    except SyntaxError:  # as above
+        return
+    for base in bases:
+        file, _ = Config._get_cfg_path(base, str(path))
+        if not file.endswith('.py'):
+            continue
+        names, _ = _names(ast.parse(Path(file).read_text(encoding='utf-8')))
+        inherits = '_base_' in names
+        if names and not (inherits or names & TOP_LEVEL or any(_uses(text, n) for n in names)):
+            name = min(names)
+            yield (
+                f'nothing of {Path(base).name} is used: put *_base_.{name} into a pipeline or '
+                'leave the file out of _base_'
+            )
+
+
+def _uses(text: str, name: str) -> bool:
+    return re.search(rf'_base_\.{re.escape(name)}\b', text) is not None
+
+
 def _unread_names(path: Path, config: dict[str, Any]) -> Iterator[str]:
     unused, used = _own_names(path)
     suspects = sorted(name for name in unused if not name.startswith('_') and name in config)
@@ -71,4 +97,5 @@ def find_unread_in_file(path: Path | str) -> list[str]:
     inherits are checked by themselves.
     """
     config = Config.fromfile(path, import_custom_modules=False).to_dict()
-    return [*_unread_names(Path(path), config), *find_unread_inside(config)]
+    path = Path(path)
+    return [*_unread_names(path, config), *_unused_fragments(path), *find_unread_inside(config)]

@@ -18,6 +18,7 @@ from torch import distributed
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
+from custom_modules.datasets.transforms.albu_cells import step_class, step_names
 from custom_modules.engine.config_check.signatures import Accepted, accepted_by, keys_taken_from
 
 # The runner's parameters, and what it or the programs that start it look up by name.
@@ -187,8 +188,15 @@ def _all_types() -> _Registered:
     return _Registered(name for registry in REGISTRIES for name in registry.module_dict)
 
 
+def _is_albumentations(path: str) -> bool:
+    """Whether a dict is a step of ``AlbuCells``, or stands within one."""
+    return fnmatchcase(path, '*pipeline.*.steps.*')
+
+
 def types_at(path: str) -> frozenset[str]:
     """Names that may stand for the type of a dict."""
+    if _is_albumentations(path):
+        return step_names()
     if path.endswith('.nms'):
         return frozenset({'nms', 'nms_rotated', 'soft_nms'})
     if path.endswith('.roi_layer'):  # MMDetection takes it from mmcv.ops by its name
@@ -204,6 +212,8 @@ def readers_of(path: str, value: Mapping) -> list[Any]:
         return [Runner]
     if path.endswith('.roi_layer'):
         return [getattr(mmcv.ops, str(value.get('type')), None)]
+    if _is_albumentations(path):
+        return [found] if (found := step_class(value.get('type'))) else []
     if 'type' in value and path != 'optim_wrapper.clip_grad':
         return registered(value['type'])
     default = _default_class(path, value)

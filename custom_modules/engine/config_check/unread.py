@@ -122,6 +122,8 @@ def used_up_problem(name: str, written: Mapping) -> str:
     value = written[name]
     live = {key: value for key, value in written.items() if key in TOP_LEVEL}
     used = [path for path, leaf in _leaves(live) if type(leaf) is type(value) and leaf == value]
+    if not used and isinstance(value, (list, tuple)):  # a list whose items went into another one
+        used = [path for path, leaf in _leaves(live) if value and leaf == value[0]]
     instead = [f'`{path}`' for path in used[:3]]
     if name == 'data_root':
         instead.append('the environment variable DATA_ROOT')

@@ -18,6 +18,7 @@ from custom_modules.engine.config_check.signatures import accepted_by, keys_take
 CONFIGS = Path(__file__).parents[3] / 'configs'
 VIT = CONFIGS / 'bccd_vitb_mask_rcnn.py'
 CPU = CONFIGS / 'bccd_hybrid_mask_rcnn_cpu.py'
+RUN = sorted([*CONFIGS.glob('*.py'), *CONFIGS.glob('augment/*.py')])
 
 
 @cache
@@ -219,11 +220,46 @@ def test_a_variable_that_is_used_is_read(tmp_path: Path, text: str) -> None:
     assert in_file(tmp_path, text) == []
 
 
-@pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', RUN, ids=lambda path: path.stem)
 def test_no_problem_in_our_own_files(path: Path, tmp_path: Path) -> None:
     assert find_unread_in_file(path) == []
     load(path).dump(tmp_path / 'dumped.py')  # as a run keeps it
     assert find_unread_in_file(tmp_path / 'dumped.py') == []
+
+
+def test_an_inherited_fragment_of_which_nothing_is_used_is_told(tmp_path: Path) -> None:
+    path = tmp_path / 'own.py'
+    bases = f'_base_ = [{str(CPU)!r}, {str(CONFIGS / "_base_" / "augment" / "optics.py")!r}]\n'
+    path.write_text(bases)
+    (problem,) = find_unread_in_file(path)
+    assert 'nothing of optics.py is used: put *_base_.augment_optics into' in problem
+    path.write_text(f'{bases}steps = [*_base_.augment_optics]\nload_from = str(steps)\n')
+    assert find_unread_in_file(path) == []
+
+
+OPTICS = CONFIGS / 'augment' / 'bccd_hybrid_mask_rcnn_cpu_optics.py'
+STEPS = 'train_dataloader.dataset.pipeline.7.steps'
+
+
+@pytest.mark.parametrize(
+    ('override', 'told'),
+    [
+        (f'{STEPS}.2.p=1.0', None),
+        (f'{STEPS}.0.transforms.0.sigma_limit=(1.0,3.0)', None),
+        (f'{STEPS}.3.type=PlasmaShadow', f'nothing reads `{STEPS}.3.quality_range`'),
+        (f'{STEPS}.2.std_rang=(0.1,0.2)', f'the nearest is `{STEPS}.2.std_range`'),
+        (f'{STEPS}.0.transforms.1.blur_limitt=3', 'the nearest is'),
+        (f'{STEPS}.2.type=GausNoise', 'the nearest is `GaussNoise`'),
+        (f'{STEPS}.2.p=often', 'is text where a number is wanted'),
+        ('augment_optics.0.min_visible=0.1', 'set `train_dataloader.dataset.pipeline.7` instead'),
+    ],
+)
+def test_steps_of_albumentations_are_settings_like_any_other(
+    override: str, told: str | None
+) -> None:
+    found = problems(OPTICS, override)
+    assert len(found) == (told is not None)
+    assert told is None or told in found[0]
 
 
 def test_a_new_type_brings_its_own_parameters() -> None:
@@ -247,7 +283,7 @@ def test_a_name_that_only_serves_inside_the_file_is_no_setting(override: str, in
     assert instead in problem
 
 
-@pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', RUN, ids=lambda path: path.stem)
 def test_no_problem_without_overrides(path: Path) -> None:
     assert problems(path) == []
 
