@@ -29,7 +29,7 @@ def predict(
     config: str | Path | None = None,
     out: str | Path | None = None,
     score_thr: float | None = None,
-    scale: float = 1.0,
+    scale: float | None = None,
     tile: str | None = None,
     pixel_size: float | None = None,
     tta: bool = False,
@@ -46,7 +46,8 @@ def predict(
         config: Config file; the checkpoint's or the run's when None.
         out: Folder of the results; ``predictions/RUN/IMAGES`` when None.
         score_thr: Score from which a detection counts, 0 to 1; as chosen on validation when None.
-        scale: Enlarges what the network sees: 2 for cells half as large as in training.
+        scale: Enlarges what the network sees: 2 for cells half as large as in training; 1 leaves
+            pictures as they are. When None, and no tile is given, each picture's cells tell it.
         tile: ``"WIDTHxHEIGHT"`` in pixels, at least 64x64, of overlapping tiles to work in: the
             size of the training images. Whole pictures when None.
         pixel_size: Micrometres a pixel, for areas in µm² too; what the files tell when None.
@@ -91,13 +92,20 @@ def predict(
         which = ' (the model in the box: trained on synthetic smears alone)'
     print(f'model: {found.file}{which}, config {found.config_source}, on {device}')
     print(f'score threshold: {threshold.value:g}, {threshold.source}', flush=True)
+    factor = 1.0 if scale is None else scale
+    with quiet():
+        least = LEAST_SCORE if calibration else None
+        detector = Detector(found, device, threshold.value, factor, tile_size, tta, least)
+    by_hand = scale is not None or tile is not None or not detector.resizes
+    cells = None if by_hand else found.cell_scale
     settings = {
         'checkpoint': str(found.file),
         'config': found.config_source,
         'score_threshold': threshold.value,
         'score_threshold_source': threshold.source,
         'calibration': calibration and calibration.as_dict(),
-        'scale': scale,
+        'scale': factor,
+        'scale_by_cells': cells and cells.as_dict(),
         'tile_height_width': tile_size,
         'test_time_augmentation': tta,
         'pixel_size_um': pixel_size,
@@ -105,12 +113,9 @@ def predict(
         'device': device,
         'started': datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
     }
-    with quiet():
-        least = LEAST_SCORE if calibration else None
-        detector = Detector(found, device, threshold.value, scale, tile_size, tta, least)
     subject = safe_part(slides[0].path.stem if len(slides) == 1 else root.name or 'slides')
     folder = Path(out or PREDICTIONS / opened.folder.resolve().name / subject)
-    results = Results(folder, slides, pixel_size, chosen, calibration)
+    results = Results(folder, slides, pixel_size, chosen, calibration, cells)
     results.notes += left_out
     results.begin(settings)
     results.fill(detector)

@@ -34,8 +34,11 @@ def parser() -> argparse.ArgumentParser:
     add('--out', help='folder of the results (default: predictions/RUN/IMAGES)')
     scores = 'score from which a detection counts, 0 to 1 (default: as chosen on validation)'
     add('--score-thr', type=float, help=scores)
-    larger = 'enlarge what the network sees: 2 if your cells are half as large as in training'
-    add('--scale', type=float, default=1.0, help=larger)
+    larger = (
+        'enlarge what the network sees: 2 if your cells are half as large as in training, 1 to '
+        "leave pictures as they are (default: as each picture's cells tell)"
+    )
+    add('--scale', type=float, help=larger)
     tiles = 'work in overlapping tiles of this many pixels: the size of the training images'
     add('--tile', metavar='WIDTHxHEIGHT', help=tiles)
     sizes = 'micrometres a pixel, for areas in um2 (default: what the files tell)'

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 from tqdm.auto import tqdm
 
+from cellkit.cell_scale import CellScale
 from cellkit.files.depth import Depth, find_whites
 from cellkit.files.formats import coco
 from cellkit.files.names import shown
@@ -25,6 +26,7 @@ from tools.predict.formats import DEFAULT, FORMATS
 from tools.predict.journal import Journal
 from tools.predict.large_files import large_formats
 from tools.predict.look import Looker
+from tools.predict.magnification import Magnification
 from tools.predict.outcome import Outcome
 from tools.predict.page import page
 from tools.predict.problems import problem_of
@@ -36,9 +38,10 @@ from tools.predict.workers import MOST, pools
 BOX = ('x', 'y', 'width', 'height')
 
 # Columns of the tables after the image's name: the name, the value's key, the decimals to which it
-# is rounded, and the power of the pixel size in µm that it is multiplied by; where the pixel size
-# isn't known, a column with a power is left out.
-COUNT_COLUMNS = (
+# is rounded (None for words), and the power of the pixel size in µm that it is multiplied by; where
+# the pixel size isn't known, a column with a power is left out.
+Column = tuple[str, str, int | None, int]
+COUNT_COLUMNS: tuple[Column, ...] = (
     ('cells', 'cells', 0, 0),
     ('cells_low', 'cells_low', 0, 0),
     ('cells_high', 'cells_high', 0, 0),
@@ -50,9 +53,11 @@ COUNT_COLUMNS = (
     ('foreground_fraction', 'foreground_fraction', 5, 0),
     ('width', 'width', 0, 0),
     ('height', 'height', 0, 0),
+    ('scale', 'scale', 3, 0),
+    ('scale_from', 'scale_from', None, 0),
     ('image_id', 'image_id', 0, 0),
 )
-CELL_COLUMNS = (
+CELL_COLUMNS: tuple[Column, ...] = (
     ('cell', 'label', 0, 0),
     ('score', 'score', 4, 0),
     ('probability', 'probability', 4, 0),
@@ -78,6 +83,8 @@ class Results:
         pixel_size: Micrometres a pixel; what the files tell, if they do, when None.
         formats: Keys of ``FORMATS``: the files of each picture.
         calibration: Says how sure a score is, or None.
+        cells: How large cells are in training: each picture is done at the scale at which its are
+            so too. All are resized to one size when None.
 
     Attributes:
         counts: Rows of ``counts.csv``, a dict for each picture that was done.
@@ -98,6 +105,7 @@ class Results:
         pixel_size: float | None = None,
         formats: Sequence[str] = DEFAULT,
         calibration: Calibration | None = None,
+        cells: CellScale | None = None,
     ) -> None:
         self.formats = tuple(formats)
         self._large = {slide for slide in slides if has_regions(slide.path)}
@@ -114,7 +122,7 @@ class Results:
         self.depth = Depth()
         self._journal = Journal(out)
         self._done: list[Slide] = []
-        self.calibration = calibration
+        self.calibration, self._cells = calibration, cells
         self._evidence: list[Evidence] = []
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
@@ -145,6 +153,7 @@ class Results:
                 partial(bar, unit='tile', leave=False),
                 self.depth.whites,
                 self.calibration,
+                Magnification(detector, self._cells) if self._cells else None,
             )
 
             def look_at(slide: Slide) -> tuple[Outcome, Sequence[str]]:
@@ -257,18 +266,21 @@ class Results:
         columns = self._known(COUNT_COLUMNS if name == 'counts' else CELL_COLUMNS)
         return ['image', *(column[0] for column in columns), *['labels'] * (name == 'counts')]
 
-    def _known(self, columns: Sequence[tuple[str, str, int, int]]) -> list:
+    def _known(self, columns: Sequence[Column]) -> list[Column]:
         return [column for column in columns if self._sizes.known or not column[-1]]
 
     def _row(
-        self, columns: Sequence[tuple[str, str, int, int]], slide: Slide, values: Mapping[str, Any]
+        self, columns: Sequence[Column], slide: Slide, values: Mapping[str, Any]
     ) -> dict[str, Any]:
         row: dict[str, Any] = {'image': slide.shown}
         size = self._sizes.of(slide)
         for name, key, decimals, power in self._known(columns):
             factor = 1 if not power else size and size**power
             known = values[key] is not None and factor is not None
-            row[name] = round(values[key] * factor, decimals) if known else None
+            if decimals is None:
+                row[name] = values[key]
+            else:
+                row[name] = round(values[key] * factor, decimals) if known else None
         return row
 
 

@@ -78,8 +78,8 @@ def test_columns(lab, pixel_size: float | None) -> None:
     sizes = ['area_um2', 'equivalent_diameter_um'] if pixel_size else []
     assert list(lab.table('out/counts.csv')[0]) == [
         'image', 'cells', 'cells_low', 'cells_high', 'touching_border', 'mean_area_px',
-        'median_area_px', *areas, 'foreground_fraction', 'width', 'height', 'image_id',
-        'labels',
+        'median_area_px', *areas, 'foreground_fraction', 'width', 'height', 'scale', 'scale_from',
+        'image_id', 'labels',
     ]  # fmt: skip
     assert list(lab.table('out/cells.csv')[0]) == [
         'image', 'cell', 'score', 'probability', 'x', 'y', 'width', 'height', 'centroid_x',
