@@ -26,7 +26,7 @@ from tools.predict.formats import DEFAULT, FORMATS
 from tools.predict.journal import Journal
 from tools.predict.large_files import large_formats
 from tools.predict.look import Looker
-from tools.predict.magnification import Magnification
+from tools.predict.magnification import Choice, Magnification
 from tools.predict.outcome import Outcome
 from tools.predict.page import page
 from tools.predict.problems import problem_of
@@ -236,6 +236,12 @@ class Results:
             )
         depth = {'depth': self.depth.said} if self.depth.said else {}
         done = [shown(slide.path.as_posix()) for slide in self._done]
+        scales = {
+            row['image']: {'scale': row['scale'], 'from': row['scale_from']}
+            for row in self.counts
+            if row['scale_from'] != Choice().source
+        }
+        depth |= {'scales': scales} if scales else {}
         noted = {**settings, **depth, **self._sizes.noted(), 'images': done, 'files': files}
         write_json(self.out / SETTINGS, noted, indent=1)
         self._journal.close()
