@@ -32,6 +32,8 @@ FIELDS = 16
 DRAWN = (1 / 4, 1 / 2, 1, 2, 3)
 CROPS = (2, 3)
 MOSAICS = (2, 3, 4)
+FEW = 2
+"""Pictures of each kind, if there are fields enough; of small ones double."""
 
 
 class Case(NamedTuple):
@@ -80,7 +82,7 @@ def cases_of(fields: dict[str, np.ndarray]) -> Iterator[Case]:
     """Mosaics, mosaics reduced to the size of a field, and parts of fields, also enlarged to it."""
     names, size = list(fields), (WIDTH, HEIGHT)
     for side in MOSAICS:
-        for k in range(0, len(names) - side * side + 1, side * side):
+        for k in range(0, len(names) - side * side + 1, side * side)[:FEW]:
             some = names[k : k + side * side]
             places = [(name, i % side * WIDTH, i // side * HEIGHT) for i, name in enumerate(some)]
             whole = mosaic(fields, some, side)
@@ -89,7 +91,7 @@ def cases_of(fields: dict[str, np.ndarray]) -> Iterator[Case]:
             small = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
             name = f'reduced_{side}_{k:02d}.png'
             yield Case(f'{kind}, reduced to one', name, small, 1 / side, places)
-    for part, name in product(CROPS, names):
+    for part, name in product(CROPS, names[: 2 * FEW]):
         height, width = HEIGHT // part, WIDTH // part
         y, x = (HEIGHT - height) // 2, (WIDTH - width) // 2
         crop = np.ascontiguousarray(fields[name][y : y + height, x : x + width])
@@ -100,7 +102,7 @@ def cases_of(fields: dict[str, np.ndarray]) -> Iterator[Case]:
         yield Case(f'{kind}, enlarged', f'enlarged_{part}_{name}', large, part, place)
 
 
-def drawn(number: int = 4, seed: int = 6) -> Iterator[Case]:
+def drawn(number: int = FEW, seed: int = 6) -> Iterator[Case]:
     """Synthetic smears of the usual size with cells of other sizes, up to 400 of them."""
     for scale, k in product(DRAWN, range(number)):
         rng = np.random.default_rng([seed, k])

@@ -13,6 +13,7 @@ from cellkit.errors import UserError
 from cellkit.files.names import safe_part
 from cellkit.files.program import quiet
 from tools.predict.formats import chosen_formats
+from tools.predict.shards import shard_of
 from tools.predict.slides import find_slides
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def predict(
     tta: bool = False,
     device: str | None = None,
     formats: str | Sequence[str] | None = None,
+    shard: str | None = None,
 ) -> Results:
     """Outline, count and measure the cells in pictures; docs/predict.md says what is written.
 
@@ -55,6 +57,8 @@ def predict(
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …; the GPU if there is one when None.
         formats: What is written of each picture: names of ``tools.predict.formats.FORMATS`` or
             ``"all"``; overlays and label maps when None. The tables and the COCO file always are.
+        shard: ``"I/N"``: only every N-th picture from the I-th on, for several machines; tables are
+            written by :func:`tools.predict.merge.merge` when all N have ended. All when None.
 
     Returns:
         The tables, what could not be done, and where everything was written. Ctrl-C (in a notebook:
@@ -71,6 +75,7 @@ def predict(
         if value is not None and not 0 < value < math.inf:
             raise UserError(f'--{name} must be a number greater than 0, not {value:g}')
     chosen = chosen_formats(formats)
+    part = None if shard is None else shard_of(shard)
     tile_size = None if tile is None else _height_width(tile)
     names = [images] if isinstance(images, (str, Path)) else images
     root, slides, left_out = find_slides([str(name) for name in names])
@@ -115,7 +120,7 @@ def predict(
     }
     subject = safe_part(slides[0].path.stem if len(slides) == 1 else root.name or 'slides')
     folder = Path(out or PREDICTIONS / opened.folder.resolve().name / subject)
-    results = Results(folder, slides, pixel_size, chosen, calibration, cells)
+    results = Results(folder, slides, pixel_size, chosen, calibration, cells, part)
     results.notes += left_out
     results.begin(settings)
     results.fill(detector)
