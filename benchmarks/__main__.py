@@ -13,6 +13,7 @@
     labels          how many labels? quality against the number of labelled images
     survival        runs that are killed at random moments and resumed, against one left alone
     scale           cells of pictures of another magnification or field than the training's
+    slide           one large slide against its parts: the count, and memory with all formats
 
 ``python -m benchmarks NAME --help`` tells the options; ``--write PAGE`` puts the table between the
 page's marks of that name.
@@ -34,6 +35,7 @@ from cellkit.files.writing import write_between_marks
 NAMES = (
     'dense', 'model', 'predict', 'gpu', 'memory', 'coco', 'stain', 'agreement', 'stain-training',
     'threshold', 'labels', 'survival', 'scale',
+    'slide',
 )  # fmt: skip
 
 
