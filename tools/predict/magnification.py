@@ -7,8 +7,8 @@ ordinary pass tells: of the cells inside the picture, the median diameter must l
 threshold); then the picture is as it is. If not, a few tiles are looked at on a `LADDER` of scales.
 The fit of a scale is the share of the dark area that cells cover, times the share (by area) of
 those cells that have the model's size: too small a scale leaves cells out or takes clumps for
-cells, too large a one takes parts for cells or leaves dark area over. The best fit is taken, and
-refined by the median diameter found there.
+cells, too large a one takes parts for cells or leaves dark area over. Of the scales that
+fit nearly best the one with most cells is taken, and refined by the median diameter found there.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ SIMILAR = 1.5
 apart, so the best one is off by at most 1.41."""
 
 LEAST_CELLS = 3
+NEARLY = 0.75
+"""Share of the best fit from which on the number of cells decides: at a small scale whole fields
+of a mosaic pass for cells, and fit well."""
+
 LEAST_FIT = 0.5
 """Below, a scale explains too little of the picture; ordinary real smears have 0.73 and more."""
 
@@ -45,6 +49,8 @@ TILES = 3
 
 ROUNDS = 3
 """Refinements at most."""
+
+OTSU = cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU
 
 ACROSS = 16
 """Pixels across a cell at which it is measured."""
@@ -73,12 +79,15 @@ class Choice(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What was found at one scale: ``diameter`` px, ``cells`` inside it is of, how it fits."""
+    """What was found at one scale: the median ``diameter`` of so many ``cells``, pixels, how it
+    fits, and the cells of the model's size on a pixel.
+    """
 
     diameter: float
     cells: int
     cover: float
     fit: float
+    density: float
 
 
 class Magnification:
@@ -160,14 +169,18 @@ class Magnification:
         within = 1 / TOLERANCE <= look.diameter / expected <= TOLERANCE
         if (look.cells >= LEAST_CELLS and look.cover >= LEAST_FIT and within) or is_plain(picture):
             return Choice()
-        best, at = look, expected
+        looks = [(look, expected)]
         for step in LADDER:
             diameter = expected / step
             if not LEAST_DIAMETER <= diameter <= 2 * min(picture.shape[:2]):
                 continue
             found = self._try(picture, dark, diameter, run)
-            if found.cells >= LEAST_CELLS and found.fit > best.fit:
-                best, at = found, diameter
+            if found.cells >= LEAST_CELLS:
+                looks.append((found, diameter))
+        least = NEARLY * max(found.fit for found, _ in looks)
+        best, at = max(
+            (item for item in looks if item[0].fit >= least), key=lambda item: item[0].density
+        )
         if best.fit < LEAST_FIT or not best.cells:
             said = 'shows too little that has the size of cells at any scale, so it was left as it'
             return Choice(source='not told', remark=f'{said} is; --scale sets it')
@@ -214,21 +227,25 @@ class Magnification:
 
 
 class Dark(NamedTuple):
-    """Which of every ``step``-th pixel is darker than the background."""
+    """Every ``step``-th pixel's green, which blood stains take most of."""
 
-    mask: np.ndarray
+    green: np.ndarray
     step: int
 
     def share(self, window: Window) -> float:
-        """Of the pixels of a window."""
+        """Share of a window that is darker than its background, by Otsu's threshold in it alone:
+        the backgrounds of a mosaic's fields differ more than cells from theirs.
+        """
         step = self.step
-        part = self.mask[window.y1 // step : -(-window.y2 // step)]
-        part = part[:, window.x1 // step : -(-window.x2 // step)]
-        return float(part.mean()) if part.size else 0.0
+        part = self.green[window.y1 // step : -(-window.y2 // step)]
+        part = np.ascontiguousarray(part[:, window.x1 // step : -(-window.x2 // step)])
+        if not part.size:
+            return 0.0
+        return float(cv2.threshold(part, 0, 1, OTSU)[1].mean())
 
 
 def darkness(picture: np.ndarray, diameter: float) -> Dark:
-    """By Otsu's threshold on green, which blood stains take most of.
+    """What tells dark area.
 
     Args:
         picture: (H, W, 3) uint8 BGR.
@@ -236,8 +253,7 @@ def darkness(picture: np.ndarray, diameter: float) -> Dark:
     """
     step = max(min(int(diameter / ACROSS), max(picture.shape[:2]) // 256), 1)
     green = np.ascontiguousarray(picture[::step, ::step, 1])
-    _, mask = cv2.threshold(green, 0, 1, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)
-    return Dark(mask, step)
+    return Dark(green, step)
 
 
 def look_of(
@@ -269,7 +285,8 @@ def look_of(
     cover = min(covered * step * step / max(sum(shares), 1.0), 1.0)
     median = float(np.median(diameters)) if len(diameters) else diameter
     fit = cover * float(areas[similar].sum() / areas.sum()) if len(areas) else 0.0
-    return Look(median, len(diameters), cover, fit)
+    area = sum((place.x2 - place.x1) * (place.y2 - place.y1) for place in windows)
+    return Look(median, len(diameters), cover, fit, float(similar.sum()) / area)
 
 
 def typical_part(picture: Regions, size: tuple[int, int]) -> np.ndarray | None:
@@ -289,7 +306,8 @@ def typical_part(picture: Regions, size: tuple[int, int]) -> np.ndarray | None:
         part = picture.read(window)
         if not is_plain(part):
             dark = darkness(part, float(min(size)) / 12)
-            shares.append((float(dark.mask.mean()), window))
+            everywhere = Window(0, 0, part.shape[1], part.shape[0])
+            shares.append((dark.share(everywhere), window))
     if not shares:
         return None
     _, (x1, y1, x2, y2) = sorted(shares)[len(shares) // 2]
