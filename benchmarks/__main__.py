@@ -12,6 +12,8 @@
     threshold       the score threshold, chosen in several ways, on images it was not chosen on
     labels          how many labels? quality against the number of labelled images
     survival        runs that are killed at random moments and resumed, against one left alone
+    scale           cells of pictures of another magnification or field than the training's
+    slide           one large slide against its parts: the count, and memory with all formats
 
 ``python -m benchmarks NAME --help`` tells the options; ``--write PAGE`` puts the table between the
 page's marks of that name.
@@ -32,7 +34,8 @@ from cellkit.files.writing import write_between_marks
 
 NAMES = (
     'dense', 'model', 'predict', 'gpu', 'memory', 'coco', 'stain', 'agreement', 'stain-training',
-    'threshold', 'labels', 'survival',
+    'threshold', 'labels', 'survival', 'scale',
+    'slide',
 )  # fmt: skip
 
 

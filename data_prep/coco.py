@@ -22,6 +22,8 @@ def coco_dict(
         about = {'width': item.width, 'height': item.height}
         if item.white is not None:
             about['white'] = item.white
+        if item.pixel_size is not None:
+            about['pixel_size_um'] = item.pixel_size
         images.append({'id': image_id, 'file_name': item.pair.image, **about})
         for rle, area, box in zip(item.rles, item.areas, item.boxes, strict=True):
             annotations.append(annotation(len(annotations) + 1, image_id, rle, area, box))

@@ -14,6 +14,7 @@ from cellkit.changes import Changes
 from cellkit.errors import BadFile, Problem
 from cellkit.files.masks import read_mask
 from cellkit.files.pictures import decode_picture, read_bytes
+from cellkit.files.pixel_size import pixel_size_of
 from cellkit.files.stored import UNKNOWN, Picture, Whites
 from cellkit.instances import (
     CONNECTIVITY,
@@ -71,6 +72,7 @@ class Converted:
         left_out: Number of drawings that are no cells, by reason; see cellkit/drawn.py.
         changes: What was changed in the image's predictions, if these are known.
         white: Value of the image's file that was read as white; None where it tells itself.
+        pixel_size: Micrometres a pixel, where the image's file tells.
         remarks: What was left out of the image, and the like; they go on after its name.
     """
 
@@ -92,6 +94,7 @@ class Converted:
     left_out: dict[str, int] = field(default_factory=dict)
     changes: Changes | None = None
     white: float | None = None
+    pixel_size: float | None = None
     remarks: tuple[str, ...] = ()
 
 
@@ -154,6 +157,7 @@ def convert_pair(
         labels, (areas, boxes) = cut_labels, _measure(cut_labels)
         suspects = [int(k) - 1 for k in np.unique(cut_labels[suspected])]
     return described(
+        data,
         pair,
         picture,
         labels,
@@ -171,11 +175,17 @@ Measured = tuple[list[int], list[list[int]]]
 
 
 def described(
-    pair: Pair, picture: Picture, labels: np.ndarray, measured: Measured | None = None, **more: Any
+    data: Path,
+    pair: Pair,
+    picture: Picture,
+    labels: np.ndarray,
+    measured: Measured | None = None,
+    **more: Any,
 ) -> Converted:
     """A pair whose cells are known.
 
     Args:
+        data: The folder that it is in.
         pair: Where it came from.
         picture: Its image.
         labels: ``(H, W)`` label map of its cells, 1 to N.
@@ -184,6 +194,7 @@ def described(
     """
     areas, boxes = measured or _measure(labels)
     foreground = cv2.compare(labels, 0, cv2.CMP_GT)
+    pixel_size = pixel_size_of(data / pair.image)
     return Converted(
         pair=pair,
         width=labels.shape[1],
@@ -195,6 +206,7 @@ def described(
         foreground=cv2.resize(foreground, (SIDE, SIDE), interpolation=cv2.INTER_AREA),
         border_share=_border_share(labels),
         white=picture.white,
+        pixel_size=pixel_size and pixel_size.value,
         remarks=picture.remarks,
         **more,
     )

@@ -83,6 +83,7 @@ def _convert_drawings(data: Path, pair: Pair, min_area: int, whites: Whites) -> 
         )
     digests = hashlib.sha256(content).digest(), cells.label_map.astype('<i4').tobytes()
     return described(
+        data,
         pair,
         picture,
         cells.label_map,

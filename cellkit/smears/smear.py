@@ -27,6 +27,9 @@ from cellkit.smears.camera import noise, photograph, scale_bar, streaks
 from cellkit.smears.canvas import Canvas
 from cellkit.smears.looks import REFERENCE_SIZE, Look, look_of, rgb_of
 
+BEYOND = 0.6
+"""Radii by which the centre of a cell that the border cuts may lie outside the picture."""
+
 _COARSE = 8  # clouds are drawn at this fraction of the size
 _STAGES = ('ring', 'trophozoite', 'trophozoite', 'schizont', 'gametocyte')
 
@@ -38,6 +41,7 @@ def draw_smear(
     look: str | None = None,
     joined: float = 0.02,
     scale: float | None = None,
+    beyond: float = BEYOND,
 ) -> tuple[np.ndarray, np.ndarray]:
     """One synthetic smear, or a field of one.
 
@@ -49,6 +53,8 @@ def draw_smear(
         joined: Share of the neighbouring pairs without a line between them, as in real masks.
         scale: Pixels a pixel of the reference size, in which a cell is about 100 px across. If
             None the picture shows as much of a slide as one of the reference size.
+        beyond: How far a cell's centre may lie outside the picture, in its radii. With -1.8 no cell
+            is cut, so that pictures laid side by side meet on background.
 
     Returns:
         Image, (H, W, 3) uint8 RGB, and label map, (H, W) int32, 0 background, 1..n cells.
@@ -72,7 +78,7 @@ def draw_smear(
         background = background * rng.uniform(1.0, 1.08)
     canvas = Canvas(size)
     _draw_dirt(rng, canvas, slide, stain, scale, share)
-    pressed = _draw_cells(rng, canvas, slide, stain, cells, scale)
+    pressed = _draw_cells(rng, canvas, slide, stain, cells, scale, beyond)
     _draw_clouds(rng, canvas, slide, stain, scale, share)
     image = photograph(rng, canvas.density, slide, background, scale)
     if rng.random() < slide.scale_bar * min(share, 1):
@@ -85,7 +91,7 @@ def draw_smear(
 
 
 def _centres(
-    rng: Generator, look: Look, radii: np.ndarray, shape: tuple[int, int]
+    rng: Generator, look: Look, radii: np.ndarray, shape: tuple[int, int], beyond: float
 ) -> list[tuple[float, float]]:
     """Where the cells lie, (y, x): some alone, some against others, no deeper than allowed."""
     size = np.array(shape, float)
@@ -94,7 +100,7 @@ def _centres(
     placed = np.empty((len(radii), 2))
     tries = 16
     for count, radius in enumerate(radii):
-        at = rng.uniform(-0.6 * radius, size + 0.6 * radius, (tries, 2))
+        at = rng.uniform(-beyond * radius, size + beyond * radius, (tries, 2))
         tilt = ((at - size / 2) / size) @ lean - 0.5 * abs(lean).sum()
         bad = rng.random(tries) > np.exp(tilt)
         deepest = overlap * rng.random(tries) ** 0.7
@@ -107,7 +113,8 @@ def _centres(
             beside = placed[near] + away[:, None] * np.stack([np.sin(turn), np.cos(turn)], 1)
             at[against] = beside[against]
             bad &= ~against
-            bad |= ((at <= -0.7 * radius) | (at >= size + 0.7 * radius)).any(1)
+            out = (beyond + 0.1) * radius
+            bad |= ((at <= -out) | (at >= size + out)).any(1)
             gap = np.hypot(*np.moveaxis(placed[:count] - at[:, None], 2, 0)) / (others + radius)
             room = gap.min(1) - (1 - deepest)
         else:
@@ -135,7 +142,13 @@ def _mask_end(edge: Edge, stain: np.ndarray, blur: float, beyond: float) -> floa
 
 
 def _draw_cells(
-    rng: Generator, canvas: Canvas, look: Look, stain: np.ndarray, count: int, scale: float
+    rng: Generator,
+    canvas: Canvas,
+    look: Look,
+    stain: np.ndarray,
+    count: int,
+    scale: float,
+    beyond: float,
 ) -> bool:
     """Lay `count` cells on the canvas, a few of them parasitised, pale or white.
 
@@ -144,7 +157,7 @@ def _draw_cells(
     """
     area = 1.05 * rng.uniform(*look.area) * scale**2
     radii = np.sqrt(area / np.pi) * np.exp(rng.normal(0.0, rng.uniform(0.04, 0.11), count))
-    centres = _centres(rng, look, radii, canvas.label.shape)
+    centres = _centres(rng, look, radii, canvas.label.shape, beyond)
     names, shares = list(look.kinds), np.array(list(look.kinds.values()))
     kinds = rng.choice(len(names), count, p=shares / shares.sum())
     pallor = rng.uniform(*look.pallor)

@@ -11,6 +11,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import MMLogger
 
+from cellkit.cell_scale import cell_scale_of
 from cellkit.errors import UserError
 from cellkit.files.program import quiet
 from cellkit.instances import CLASSES
@@ -106,6 +107,9 @@ class BCCDDataset(CocoDataset):
         self._metainfo['annotations_sha256'] = digest = hashlib.sha256(content).hexdigest()
         if not self.test_mode:
             MMLogger.get_current_instance().info(f'Training data: {path}, SHA-256 {digest}')
+            # Pictures of another magnification are known by it.
+            if scale := cell_scale_of(coco):
+                self._metainfo['cell_scale'] = scale.as_dict()
         with quiet():  # pycocotools talks
             data_list = super().load_data_list()
         lost = [info['img_path'] for info in data_list if not Path(info['img_path']).is_file()]

@@ -30,7 +30,8 @@ def write_safetensors(file: Path, weights: Mapping[str, Tensor], about: Mapping[
     Args:
         file: Where; replaced once the new one is whole.
         weights: A ``state_dict``; tensors of integers are kept as they are.
-        about: Texts that go with them; the tools read ``score_threshold`` and ``calibration``
+        about: Texts that go with them; the tools read ``score_threshold``, ``calibration``
+            and ``cell_scale``.
 
     Raises:
         ValueError: A weight is beyond half precision's range, or not a number.

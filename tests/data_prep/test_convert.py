@@ -7,11 +7,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import tifffile
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
+from data_prep.coco import coco_dict
 from data_prep.convert import Converted, InstanceRule, convert_pair
 from data_prep.pairs import Pair
 
@@ -58,3 +60,19 @@ def test_more_cells_than_a_byte_counts(tmp_path: Path) -> None:
     item = convert_pair(tmp_path, pair, InstanceRule(min_area=1))
     assert item.areas == [16] * 324
     assert item.boxes[1] == [7, 1, 4, 4]
+
+
+def test_the_pixel_size_of_a_file_goes_into_the_data_set(tmp_path: Path) -> None:
+    mask = np.zeros((20, 30), np.uint8)
+    mask[4:16, 5:20] = 255
+    cv2.imwrite(str(tmp_path / 'mask.png'), mask)
+    tags = dict(resolution=(40000, 40000), resolutionunit='CENTIMETER')
+    picture = np.full((20, 30, 3), 90, np.uint8)
+    tifffile.imwrite(tmp_path / 'told.tif', picture, photometric='rgb', **tags)
+    cv2.imwrite(str(tmp_path / 'untold.png'), picture)
+    images = ['told.tif', 'untold.png']
+    pairs = [Pair('train', name, name, 'mask.png') for name in images]
+    found = [convert_pair(tmp_path, pair, InstanceRule()) for pair in pairs]
+    told, untold = coco_dict(found, {'told.tif': 1, 'untold.png': 2}, {})['images']
+    assert told['pixel_size_um'] == 0.25
+    assert 'pixel_size_um' not in untold

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cellkit.cell_scale import cell_scale_of
 from cellkit.errors import UserError
+from cellkit.files.prepared import annotation_file
 from cellkit.files.program import quiet
 from tools.runs.run import BOX, WORK_DIRS, Run
 
@@ -74,8 +76,15 @@ def make_box(
         'date': datetime.date.today().isoformat(),
         'score_threshold': f'{figures["score_thr"]:g}',
         'calibration': json.dumps(figures['calibration']['fitted']),
+        'cell_scale': json.dumps(_cell_scale(prepared)),
     }
     return pack(checkpoint, about, out)
+
+
+def _cell_scale(prepared: Path) -> dict[str, Any]:
+    """How large the cells of the validation smears are: drawn as those of training."""
+    content = json.loads(annotation_file(prepared, 'val').read_bytes())
+    return cell_scale_of(content).as_dict()
 
 
 def pack(checkpoint: Path | str, about: Mapping[str, str], out: Path | str = WEIGHTS) -> Path:

@@ -13,6 +13,7 @@ from cellkit.errors import UserError
 from cellkit.files.names import safe_part
 from cellkit.files.program import quiet
 from tools.predict.formats import chosen_formats
+from tools.predict.shards import shard_of
 from tools.predict.slides import find_slides
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ def predict(
     config: str | Path | None = None,
     out: str | Path | None = None,
     score_thr: float | None = None,
-    scale: float = 1.0,
+    scale: float | None = None,
     tile: str | None = None,
     pixel_size: float | None = None,
     tta: bool = False,
     device: str | None = None,
     formats: str | Sequence[str] | None = None,
+    shard: str | None = None,
 ) -> Results:
     """Outline, count and measure the cells in pictures; docs/predict.md says what is written.
 
@@ -46,7 +48,8 @@ def predict(
         config: Config file; the checkpoint's or the run's when None.
         out: Folder of the results; ``predictions/RUN/IMAGES`` when None.
         score_thr: Score from which a detection counts, 0 to 1; as chosen on validation when None.
-        scale: Enlarges what the network sees: 2 for cells half as large as in training.
+        scale: Enlarges what the network sees: 2 for cells half as large as in training; 1 leaves
+            pictures as they are. When None, and no tile is given, each picture's cells tell it.
         tile: ``"WIDTHxHEIGHT"`` in pixels, at least 64x64, of overlapping tiles to work in: the
             size of the training images. Whole pictures when None.
         pixel_size: Micrometres a pixel, for areas in µm² too; what the files tell when None.
@@ -54,6 +57,8 @@ def predict(
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …; the GPU if there is one when None.
         formats: What is written of each picture: names of ``tools.predict.formats.FORMATS`` or
             ``"all"``; overlays and label maps when None. The tables and the COCO file always are.
+        shard: ``"I/N"``: only every N-th picture from the I-th on, for several machines; tables are
+            written by :func:`tools.predict.merge.merge` when all N have ended. All when None.
 
     Returns:
         The tables, what could not be done, and where everything was written. Ctrl-C (in a notebook:
@@ -70,6 +75,7 @@ def predict(
         if value is not None and not 0 < value < math.inf:
             raise UserError(f'--{name} must be a number greater than 0, not {value:g}')
     chosen = chosen_formats(formats)
+    part = None if shard is None else shard_of(shard)
     tile_size = None if tile is None else _height_width(tile)
     names = [images] if isinstance(images, (str, Path)) else images
     root, slides, left_out = find_slides([str(name) for name in names])
@@ -91,13 +97,20 @@ def predict(
         which = ' (the model in the box: trained on synthetic smears alone)'
     print(f'model: {found.file}{which}, config {found.config_source}, on {device}')
     print(f'score threshold: {threshold.value:g}, {threshold.source}', flush=True)
+    factor = 1.0 if scale is None else scale
+    with quiet():
+        least = LEAST_SCORE if calibration else None
+        detector = Detector(found, device, threshold.value, factor, tile_size, tta, least)
+    by_hand = scale is not None or tile is not None or not detector.resizes
+    cells = None if by_hand else found.cell_scale
     settings = {
         'checkpoint': str(found.file),
         'config': found.config_source,
         'score_threshold': threshold.value,
         'score_threshold_source': threshold.source,
         'calibration': calibration and calibration.as_dict(),
-        'scale': scale,
+        'scale': factor,
+        'scale_by_cells': cells and cells.as_dict(),
         'tile_height_width': tile_size,
         'test_time_augmentation': tta,
         'pixel_size_um': pixel_size,
@@ -105,12 +118,9 @@ def predict(
         'device': device,
         'started': datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
     }
-    with quiet():
-        least = LEAST_SCORE if calibration else None
-        detector = Detector(found, device, threshold.value, scale, tile_size, tta, least)
     subject = safe_part(slides[0].path.stem if len(slides) == 1 else root.name or 'slides')
     folder = Path(out or PREDICTIONS / opened.folder.resolve().name / subject)
-    results = Results(folder, slides, pixel_size, chosen, calibration)
+    results = Results(folder, slides, pixel_size, chosen, calibration, cells, part)
     results.notes += left_out
     results.begin(settings)
     results.fill(detector)

@@ -92,12 +92,13 @@ class Detector:
     ) -> None:
         config = with_views(checkpoint.config) if tta else copy.deepcopy(checkpoint.config)
         init_default_scope(config.get('default_scope', 'mmdet'))
-        self.device, self.score_thr, self.tile = device, score_thr, tile
+        self.device, self.score_thr, self.tile, self.scale = device, score_thr, tile, scale
         self.least_score = score_thr if least_score is None else min(least_score, score_thr)
         self._pipeline = lambda tile: Compose(
             picture_pipeline(get_test_pipeline_cfg(config), scale, tile)
         )
         self.pipeline = self._pipeline(tile)
+        self._resize = resize_step(get_test_pipeline_cfg(config))
         self.limit = most_detections(config.model)
         rcnn = config.model.get('test_cfg', {}).get('rcnn', {})
         if 'score_thr' in rcnn:  # not of several views: what one is unsure of counts in the mean
@@ -142,6 +143,20 @@ class Detector:
         other = copy.copy(self)
         other.tile, other.pipeline = tile, self._pipeline(tile)
         return other
+
+    @property
+    def resizes(self) -> bool:
+        """Whether pictures of all sizes are resized to one, so that there is a scale to choose."""
+        return self._resize is not None
+
+    def factor(self, size: tuple[int, int]) -> float:
+        """By how much a picture of (height, width) pixels, seen whole, is enlarged for the network
+        without a scale.
+        """
+        target = _sides(self._resize)
+        if self._resize.get('keep_ratio'):
+            return float(rescale_size(size[::-1], target, return_scale=True)[1])
+        return min(target[0] / size[1], target[1] / size[0])
 
     def identity(self) -> dict[str, Any]:
         """What its results hang on, for JSON: weights, config and options."""
@@ -215,16 +230,15 @@ def picture_pipeline(
     """
     kept, resized = [], False
     for step in copy.deepcopy(steps):
-        kind = getattr(step['type'], '__name__', step['type']).rsplit('.', 1)[-1]
+        kind = _kind(step)
         if kind in ('LoadSmear', 'LoadImageFromFile'):
             step['type'] = 'mmdet.LoadImageFromNDArray'
         elif kind != 'LoadImageFromNDArray' and kind.startswith(('Load', 'FilterAnnotations')):
             continue
-        elif kind in ('Resize', 'FixScaleResize') and step.get('scale') is not None:
+        elif resize_step([step]):
             resized = True
-            sides = step.pop('scale')
-            sides = (sides, sides) if isinstance(sides, int) else sides
-            target = tuple(max(round(side * scale), 1) for side in sides)
+            target = tuple(max(round(side * scale), 1) for side in _sides(step))
+            del step['scale']
             if not tile:
                 step['scale'] = target
             elif step.get('keep_ratio'):
@@ -237,3 +251,19 @@ def picture_pipeline(
             "the config's test pipeline has no Resize with a scale: leave out --scale and --tile"
         )
     return kept
+
+
+def resize_step(steps: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The step that resizes pictures to one size, if there is one."""
+    sized = (step for step in steps if _kind(step) in ('Resize', 'FixScaleResize'))
+    return next((step for step in sized if step.get('scale') is not None), None)
+
+
+def _kind(step: Mapping[str, Any]) -> str:
+    return getattr(step['type'], '__name__', step['type']).rsplit('.', 1)[-1]
+
+
+def _sides(step: Mapping[str, Any]) -> tuple[int, int]:
+    """(width, height) to which a step resizes, pixels."""
+    sides = step['scale']
+    return (sides, sides) if isinstance(sides, int) else tuple(sides)

@@ -25,6 +25,7 @@ class Journal:
         """Append rows to a table, which is begun anew by the first ones."""
         file = self.folder / f'{name}{UNFINISHED}'
         new = file not in self._begun
+        self.folder.mkdir(parents=True, exist_ok=True)
         # A byte-order mark, once: without it spreadsheets misread umlauts.
         with file.open('w' if new else 'a', encoding='utf-8-sig' if new else 'utf-8') as table:
             csv.writer(table, lineterminator='\n').writerows([header, *rows] if new else rows)

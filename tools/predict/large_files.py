@@ -82,17 +82,18 @@ def _outlines(found: Large) -> Iterator[list[Polygon]]:
     return (outline(mask.unpacked(), mask.x, mask.y) for mask in found.masks)
 
 
-def _annotations(found: Large, file: Path) -> None:
-    file.write_bytes(geojson.write_outlines(_outlines(found), found.name, measurements(found)))
+def _annotations(found: Large, file: Path, kind: str = 'annotation') -> None:
+    with file.open('wb') as part:
+        part.writelines(geojson.chunks(_outlines(found), found.name, measurements(found), kind))
 
 
 def _detections(found: Large, file: Path) -> None:
-    values = measurements(found)
-    file.write_bytes(geojson.write_outlines(_outlines(found), found.name, values, 'detection'))
+    _annotations(found, file, 'detection')
 
 
 def _rois(found: Large, file: Path) -> None:
-    file.write_bytes(imagej.write_outlines(_outlines(found)))
+    with file.open('wb') as part:
+        imagej.write_outlines(_outlines(found), part)
 
 
 WRITERS: dict[str, Callable[[Large, Path], None]] = {

@@ -98,6 +98,8 @@ def measured(
         'foreground_fraction': int(values['area'].sum()) / max(size[0] * size[1], 1),
         'width': size[1],
         'height': size[0],
+        'scale': 1.0,  # who chooses another says so
+        'scale_from': 'as it is',
     }
     evidence = calibration and calibration.evidence(np.append(scores, doubtful))
     ends = evidence and calibration.interval([evidence])

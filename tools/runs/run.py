@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cellkit.cell_scale import CellScale
 from cellkit.errors import UserError
 from cellkit.files.writing import read_object, sha256_of
 from cellkit.metrics.calibrated import Calibration
@@ -54,6 +55,14 @@ class Checkpoint(NamedTuple):
         """SHA-256 of the annotations of the training part, where the checkpoint holds it."""
         meta = (self.content.get('meta') or {}).get('dataset_meta') or {}
         return meta.get('annotations_sha256')
+
+    @property
+    def cell_scale(self) -> CellScale | None:
+        """How large the cells of the training part are, where the checkpoint holds it."""
+        meta = (self.content.get('meta') or {}).get('dataset_meta') or {}
+        own = self.content.get('about', {}).get('cell_scale', 'null')
+        found = meta.get('cell_scale') or json.loads(own)
+        return found and CellScale.from_dict(found)
 
 
 class Run:

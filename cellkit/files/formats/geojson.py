@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,41 +47,58 @@ def write(
             with very many.
     """
     num = max(int(label_map.max(initial=0)), len(measurements))
-    return write_outlines(outlines_of(label_map, num), name, measurements, kind)
+    return b''.join(chunks(outlines_of(label_map, num), name, measurements, kind))
 
 
-def write_outlines(
+def chunks(
     outlines: Iterable[Sequence[Polygon]],
     name: str,
     measurements: Sequence[Mapping[str, float | None]] = (),
     kind: str = 'annotation',
-) -> bytes:
-    """As :func:`write`, from the cells' outlines; a cell of no polygon is left out."""
-    features = []
+) -> Iterator[bytes]:
+    """The bytes of :func:`write`, a cell at a time: Python's lists of all outlines of a slide take
+    a gigabyte.
+
+    Args:
+        outlines: Of each cell; one of no polygon is left out.
+        name: As there.
+        measurements: As there.
+        kind: As there.
+    """
+    yield b'{"type":"FeatureCollection","features":['
+    comma = b''
     for label, polygons in enumerate(outlines, start=1):
-        if not polygons:
-            continue
-        values = measurements[label - 1] if measurements else {}
-        properties = {
-            'objectType': kind,
-            'name': f'{CLASSES[0]} {label}',
-            'classification': {'name': CLASSES[0], 'color': COLOUR},
-            'measurements': {
-                key: value
-                for key, value in values.items()
-                if value is not None and math.isfinite(value)
-            },
-        }
-        features.append(
-            {
-                'type': 'Feature',
-                'id': str(uuid.uuid5(IDS, f'{name}/{label}')),
-                'geometry': _geometry(polygons),
-                'properties': properties,
-            }
-        )
-    collection = {'type': 'FeatureCollection', 'features': features}
-    return (json.dumps(collection, separators=(',', ':')) + '\n').encode()
+        if polygons:
+            values = measurements[label - 1] if measurements else {}
+            feature = _feature(polygons, label, name, values, kind)
+            yield comma + json.dumps(feature, separators=(',', ':')).encode()
+            comma = b','
+    yield b']}\n'
+
+
+def _feature(
+    polygons: Sequence[Polygon],
+    label: int,
+    name: str,
+    values: Mapping[str, float | None],
+    kind: str,
+) -> dict[str, Any]:
+    properties = {
+        'objectType': kind,
+        'name': f'{CLASSES[0]} {label}',
+        'classification': {'name': CLASSES[0], 'color': COLOUR},
+        'measurements': {
+            key: value
+            for key, value in values.items()
+            if value is not None and math.isfinite(value)
+        },
+    }
+    return {
+        'type': 'Feature',
+        'id': str(uuid.uuid5(IDS, f'{name}/{label}')),
+        'geometry': _geometry(polygons),
+        'properties': properties,
+    }
 
 
 def _geometry(polygons: Sequence[Polygon]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterable
+from typing import BinaryIO
 
 import numpy as np
 from roifile import ROI_SUBTYPE, ROI_TYPE, ImagejRoi
@@ -36,20 +37,20 @@ def write(label_map: np.ndarray) -> bytes:
     Args:
         label_map: (H, W) int, 0 background, k cell k.
     """
-    return write_outlines(outlines_of(label_map, int(label_map.max(initial=0))))
-
-
-def write_outlines(outlines: Iterable[list[Polygon]]) -> bytes:
-    """As :func:`write`, from the cells' outlines; a cell of no polygon is left out."""
     content = io.BytesIO()
-    with zipfile.ZipFile(content, 'w', zipfile.ZIP_DEFLATED) as archive:
+    write_outlines(outlines_of(label_map, int(label_map.max(initial=0))), content)
+    return content.getvalue()
+
+
+def write_outlines(outlines: Iterable[list[Polygon]], file: BinaryIO) -> None:
+    """As :func:`write`, a cell at a time from its outline; a cell of no polygon is left out."""
+    with zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as archive:
         for label, polygons in enumerate(outlines, start=1):
             if polygons:
                 name = f'{CLASSES[0]}-{label:04d}'
                 entry = zipfile.ZipInfo(f'{name}.roi', STAMP)
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(entry, _selection(polygons, name).tobytes())
-    return content.getvalue()
 
 
 def _selection(polygons: list[Polygon], name: str) -> ImagejRoi:

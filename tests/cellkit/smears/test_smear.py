@@ -173,3 +173,13 @@ def test_medians_lie_within_the_real_quartiles():
     for key, (low, high) in REAL_QUARTILES.items():
         median = np.median([values[key] for values in demo])
         assert low <= median <= high, f'{key}: {median:.3f} outside {low}..{high}'
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_no_cell_is_cut_where_none_may_be(seed: int) -> None:
+    """Fields of such can be laid side by side: whole and parts have the same cells."""
+    rng = np.random.default_rng(seed)
+    _, labels = draw_smear(rng, (300, 400), scale=0.25, beyond=-1.8)
+    assert labels.max() > 10
+    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    assert not edge.any()

@@ -48,6 +48,14 @@ def test_loads_every_cell(root: Path) -> None:
     assert [instance['bbox'] for instance in info['instances']] == [[3, 2, 9, 8], [12, 10, 25, 18]]
 
 
+def test_keeps_how_large_its_cells_are(root: Path) -> None:
+    """Checkpoints hold the metainfo, and prediction asks them."""
+    expected = np.median([np.sqrt(4 * area / np.pi) for area in (36, 104)])
+    found = load(root).metainfo['cell_scale']
+    assert found.pop('diameter') == pytest.approx(expected, abs=0.01)
+    assert found == {'width': 30, 'height': 20, 'diameter_um': None}
+
+
 def break_categories(coco: dict) -> None:
     coco['categories'] = [dict(id=1, name='RBC'), dict(id=2, name='WBC')]
 

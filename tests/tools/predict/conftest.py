@@ -22,6 +22,7 @@ class ThresholdDetector(BaseModel):
 
     seen: list[tuple[int, int]] = []
     bitmaps = False
+    knows: tuple[float, float] | None = None  # diameters in the network's picture; any when None
     error: BaseException | None = None
 
     def __init__(self, test_cfg: dict, width: int = 3) -> None:
@@ -43,6 +44,10 @@ class ThresholdDetector(BaseModel):
         count = int(label_map.max())
         scores = np.array([1 - grey[label_map == k].mean() / 255 for k in range(1, count + 1)])
         above = np.flatnonzero(scores > self.test_cfg['rcnn']['score_thr'])
+        if self.knows:
+            areas = np.bincount(label_map.ravel(), minlength=count + 1)[1:]
+            across = np.sqrt(4 * areas / np.pi) * float(np.min(sample.scale_factor))
+            above = above[(across[above] > self.knows[0]) & (across[above] < self.knows[1])]
         above = above[: self.test_cfg['rcnn']['max_per_img']]
         rles = encode_label_map(label_map, count)
         masks = [rles[k] for k in above]
@@ -127,6 +132,6 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
 @pytest.fixture
 def detector(monkeypatch: pytest.MonkeyPatch) -> type[ThresholdDetector]:
     """The detector's class; what a test sets on it is undone."""
-    for name, value in (('seen', []), ('bitmaps', False), ('error', None)):
+    for name, value in (('seen', []), ('bitmaps', False), ('error', None), ('knows', None)):
         monkeypatch.setattr(ThresholdDetector, name, value)
     return ThresholdDetector

@@ -17,6 +17,7 @@ def test_values_belong_to_their_cells() -> None:
     assert outcome.values == {
         'cells': 2, 'cells_low': None, 'cells_high': None, 'touching_border': 1, 'mean_area': 50.0,
         'median_area': 50.0, 'foreground_fraction': 110 / 2000, 'width': 50, 'height': 40,
+        'scale': 1.0, 'scale_from': 'as it is',
     }  # fmt: skip
     assert [(cell['label'], cell['area'], cell['score']) for cell in outcome.cells] == [
         (1, 50, 0.9),

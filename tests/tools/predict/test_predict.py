@@ -95,6 +95,7 @@ def test_settings_say_how_it_was_done(lab) -> None:
         'score_threshold_source': 'given with --score-thr',
         'calibration': None,
         'scale': 2,
+        'scale_by_cells': None,
         'tile_height_width': [100, 200],
         'test_time_augmentation': False,
         'pixel_size_um': 0.1,

@@ -26,12 +26,12 @@ def written(lab, pixel_size: float | None = None) -> Results:
     lab.write('in/sub/é.TIF', (80, 60, 20, 30))
     slides = find_slides(['in']).slides
     results = Results(Path('out'), slides, pixel_size)
-    for number, slide in enumerate(slides, start=1):
+    for slide in slides:
         picture = cv2.imread(str(slide.path))
         label_map = label_instances(picture[..., 0] < 200)[0].astype(np.int32)
         scores = np.array([0.923456, 0.84, 0.76])[: label_map.max()]
         found = Segmentation(label_map, scores, 1.0, False)
-        results.add(slide, number, outcome_of(slide.name, picture, found))
+        results.add(slide, outcome_of(slide.name, picture, found))
     results.write(SETTINGS)
     return results
 
@@ -78,8 +78,8 @@ def test_columns(lab, pixel_size: float | None) -> None:
     sizes = ['area_um2', 'equivalent_diameter_um'] if pixel_size else []
     assert list(lab.table('out/counts.csv')[0]) == [
         'image', 'cells', 'cells_low', 'cells_high', 'touching_border', 'mean_area_px',
-        'median_area_px', *areas, 'foreground_fraction', 'width', 'height', 'image_id',
-        'labels',
+        'median_area_px', *areas, 'foreground_fraction', 'width', 'height', 'scale', 'scale_from',
+        'image_id', 'labels',
     ]  # fmt: skip
     assert list(lab.table('out/cells.csv')[0]) == [
         'image', 'cell', 'score', 'probability', 'x', 'y', 'width', 'height', 'centroid_x',
@@ -107,7 +107,7 @@ def test_how_near_the_border_a_cell_touches_it(lab) -> None:
     for resolution, touches in ((0.5, 0), (3.0, 0), (3.2, 1)):
         results = Results(Path(f'out{resolution}'), slides)
         found = Segmentation(label_map, np.array([0.9]), resolution, False)
-        results.add(slides[0], 1, outcome_of('a', picture, found))
+        results.add(slides[0], outcome_of('a', picture, found))
         assert results.cells[0]['touches_border'] == touches
 
 
@@ -189,14 +189,14 @@ def done(*names: str, broken: str = '', stopped: bool = False) -> Results:
     """A run over pictures in ``in``, of which one may not be done."""
     results = Results(Path('out'), find_slides([f'in/{name}' for name in names]).slides)
     results.begin(SETTINGS)
-    for number, slide in enumerate(results.slides, start=1):
+    for slide in results.slides:
         picture = cv2.imread(str(slide.path))
         if slide.path.name == broken:
             results.problems.append('broken')
             continue
         label_map = label_instances(picture[..., 0] < 200)[0].astype(np.int32)
         found = Segmentation(label_map, np.full(label_map.max(), 0.9), 1.0, False)
-        results.add(slide, number, outcome_of('x', picture, found))
+        results.add(slide, outcome_of('x', picture, found))
     results.stopped = stopped
     results.write(SETTINGS)
     return results
@@ -246,7 +246,7 @@ def test_a_killed_run_leaves_the_tables_of_what_was_done(lab) -> None:
     results.begin(SETTINGS)
     label_map = label_instances(cv2.imread('in/a.png')[..., 0] < 200)[0].astype(np.int32)
     found = Segmentation(label_map, np.full(3, 0.9), 1.0, False)
-    results.add(slides[0], 1, outcome_of('a', cv2.imread('in/a.png'), found))
+    results.add(slides[0], outcome_of('a', cv2.imread('in/a.png'), found))
     for name, rows in (('counts', results.counts), ('cells', results.cells)):
         table = lab.table(f'out/{name}.unfinished.csv')
         none = {None: ''}

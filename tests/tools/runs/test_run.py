@@ -8,13 +8,14 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
+from cellkit.cell_scale import CellScale
 from cellkit.errors import UserError
 from cellkit.files.writing import sha256_of, write_json
 from cellkit.metrics.calibrated import Calibration
 from cellkit.metrics.count_interval import CountModel
 from tools.evaluate.session import Session
 from tools.report.__main__ import main as report
-from tools.runs.run import Run, newest_run, step_of
+from tools.runs.run import BOX, Run, newest_run, step_of
 
 CONFIG = 'model = dict()\n'
 
@@ -116,6 +117,23 @@ def test_where_the_threshold_comes_from(tmp_path: Path) -> None:
     write_json(opened.evaluation_file(), evaluation)
     assert opened.threshold(opened.open_checkpoint()).value == 0.7
     assert opened.threshold(opened.open_checkpoint(), 0.1) == (0.1, 'given with --score-thr')
+
+
+def test_where_the_size_of_the_cells_comes_from(tmp_path: Path) -> None:
+    run = tmp_path / 'run'
+    opened = Run(checkpoint(run / 'iter_1.pth').parent)
+    assert opened.open_checkpoint().cell_scale is None
+    known = CellScale(24.0, 160, 120, 6.0)
+    checkpoint(run / 'iter_1.pth', meta={'dataset_meta': {'cell_scale': known.as_dict()}})
+    assert opened.open_checkpoint(config=_config(tmp_path)).cell_scale == known
+    boxed = Run(BOX).open_checkpoint().cell_scale
+    assert boxed.size == (1200, 1600)
+    assert 90 < boxed.diameter < 110
+
+
+def _config(folder: Path) -> Path:
+    (folder / 'config.py').write_text('')
+    return folder / 'config.py'
 
 
 def test_where_the_calibration_comes_from(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 import uuid
 
 import numpy as np
@@ -14,6 +15,23 @@ from cellkit.drawn import cells_of
 from cellkit.errors import BadFile
 from cellkit.files.formats import geojson
 from tests.cellkit.files.formats.label_maps import EXAMPLE, filled, label_maps, map_of
+
+
+def test_many_outlines_are_never_in_memory_at_once() -> None:
+    ring = np.arange(2000).reshape(-1, 2)  # numbers of their own, as coordinates are
+
+    def peak(cells: int) -> tuple[int, int]:
+        tracemalloc.start()
+        length = sum(
+            len(part) for part in geojson.chunks(([[ring + k]] for k in range(cells)), 'a')
+        )
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most, length
+
+    (few, short), (many, long) = peak(5), peak(100)
+    assert long > 19 * short
+    assert many < 1.2 * few
 
 
 def feature(kind: str, coordinates, **properties) -> dict:
