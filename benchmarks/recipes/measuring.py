@@ -75,9 +75,9 @@ def opened(name: str, recipe: Recipe, steps: int) -> Opened | None:
     if start and not (ROOT / start).is_file():
         raise UserError(f'{start}, from which {name} starts, is not there: `git checkout -- box`')
     settings = {
+        'steps': steps,
         'config': config.stem,
         'config_sha256': digest(_without_places({key: found.get(key) for key in READ})),
-        'steps': steps,
         'start_sha256': start and sha256_of(ROOT / start),
     }
     return Opened(name, recipe, config, overrides, steps, settings)

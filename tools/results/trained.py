@@ -11,7 +11,7 @@ from cellkit.errors import UserError
 from cellkit.files.annotations import GroundTruth
 from cellkit.files.writing import read_object
 from cellkit.metrics.records import ImageRecord
-from tools.runs.run import BOX, Run, evaluation_stem
+from tools.runs.run import BOX, Run, evaluation_stem, step_of
 
 
 class Trained(NamedTuple):
@@ -76,6 +76,8 @@ def read_trained(folder: Path, part: str) -> Trained:
     log, record = run.log, read_object(run.folder / 'run.json')
     starts = record.get('starts') or [{}]
     images = (starts[-1].get('data') or {}).get('images')
+    logged = int(log.train[-1]['step']) if log.train else 0
+    steps = step_of(str(result.get('checkpoint')))
     encoder, start = _origin(run)
     return Trained(
         folder,
@@ -84,7 +86,7 @@ def read_trained(folder: Path, part: str) -> Trained:
         encoder,
         start,
         record.get('seed'),
-        int(log.train[-1]['step']) if log.train else 0,
+        steps[1] if steps and steps[0] == 'iter' else logged,
         log.step_seconds / 60,
         log.memory_mb / 1024 if log.memory_mb else log.process_gib or math.nan,
     )
