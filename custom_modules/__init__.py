@@ -43,6 +43,7 @@ from custom_modules.models.mixed_precision_mask_rcnn import MixedPrecisionMaskRC
 from custom_modules.models.point_roi_extractor import PointRoIExtractor
 from custom_modules.models.rle_mask_head import RLEMaskHead
 from custom_modules.models.simple_feature_pyramid import SimpleFeaturePyramid
+from custom_modules.models.tiled_mask_rcnn import TiledMaskRCNN
 from custom_modules.models.upper_levels_rpn_head import UpperLevelsRPNHead
 from custom_modules.models.windowed_vit import WindowedViT
 from custom_modules.structures.label_map_masks import LabelMapMasks
@@ -81,6 +82,7 @@ __all__ = [
     'StopHook',
     'StrictRunner',
     'SyntheticSmears',
+    'TiledMaskRCNN',
     'UpperLevelsRPNHead',
     'ValidationLossHook',
     'WholeCheckpointHook',
