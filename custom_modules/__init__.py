@@ -41,7 +41,7 @@ from custom_modules.models.hybrid_vit import HybridViT
 from custom_modules.models.map_layer_norm import MapLayerNorm
 from custom_modules.models.mixed_precision_mask_rcnn import MixedPrecisionMaskRCNN
 from custom_modules.models.point_roi_extractor import PointRoIExtractor
-from custom_modules.models.rle_mask_head import RLEMaskHead
+from custom_modules.models.rle_mask_head import RLECoarseMaskHead, RLEMaskHead
 from custom_modules.models.simple_feature_pyramid import SimpleFeaturePyramid
 from custom_modules.models.tiled_mask_rcnn import TiledMaskRCNN
 from custom_modules.models.upper_levels_rpn_head import UpperLevelsRPNHead
@@ -71,6 +71,7 @@ __all__ = [
     'PlacedBatches',
     'PointRoIExtractor',
     'PretrainedEncoder',
+    'RLECoarseMaskHead',
     'RLEMaskHead',
     'RLEVisualizer',
     'RandomCropCells',
