@@ -139,12 +139,21 @@ def shallow(config: Config, data_root: Path) -> Config:
     return config
 
 
+STEPPED: dict[str, Path] = {}
+"""Configs whose step was taken, by all that it hangs on."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('path', CONFIGS, ids=by_name)
 def test_takes_a_step_and_predicts(path: Path, tiny_data: Path) -> None:
     torch.manual_seed(0)
     init_default_scope('mmdet')
-    config = shallow(Config.fromfile(path), tiny_data)
+    config = Config.fromfile(path)
+    of_a_step = [config.model, config.optim_wrapper.to_dict()]
+    of_a_step += [config[f'{part}_dataloader'].dataset for part in ('train', 'test')]
+    if (same := STEPPED.setdefault(str(of_a_step), path)) != path:
+        pytest.skip(f'schedule or hooks alone differ from {same.name}')
+    config = shallow(config, tiny_data)
     model = MODELS.build(config.model)
     names = [name for name, _ in model.named_parameters()]
     check_custom_keys(config.optim_wrapper.get('paramwise_cfg'), names)
