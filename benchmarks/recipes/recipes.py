@@ -42,5 +42,7 @@ RECIPES = {
     'patches': Recipe(f'patches/{CPU}_patches.py'),
     'ema': Recipe(f'recipes/{CPU}_ema.py'),
     'multi_scale': Recipe(f'recipes/{CPU}_multi_scale.py'),
+    'cascade': Recipe('recipes/bccd_hybrid_cascade_mask_rcnn_cpu.py'),
+    'point_rend': Recipe('recipes/bccd_hybrid_point_rend_cpu.py'),
 }
 """By name; the tables have them in this order."""
