@@ -11,6 +11,7 @@
     stain-training  does stain handling help? the small model trained each way
     threshold       the score threshold, chosen in several ways, on images it was not chosen on
     labels          how many labels? quality against the number of labelled images
+    recipes         which recipe helps? the small model trained by each
     survival        runs that are killed at random moments and resumed, against one left alone
     scale           cells of pictures of another magnification or field than the training's
     slide           one large slide against its parts: the count, and memory with all formats
@@ -34,8 +35,7 @@ from cellkit.files.writing import write_between_marks
 
 NAMES = (
     'dense', 'model', 'predict', 'gpu', 'memory', 'coco', 'stain', 'agreement', 'stain-training',
-    'threshold', 'labels', 'survival', 'scale',
-    'slide',
+    'threshold', 'labels', 'recipes', 'survival', 'scale', 'slide',
 )  # fmt: skip
 
 

@@ -9,17 +9,16 @@ nothing. Runs that are complete are not trained again; an interrupted one is res
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
 from benchmarks.harness import ROOT, markdown_table
+from benchmarks.training import train_run
 from cellkit.errors import UserError
 from cellkit.files.prepared import data_root as named_data_root
 from cellkit.files.writing import write_whole
 from data_prep.stain_reference import write_stain_reference
+from tools.evaluate import evaluate
 from tools.results import COLUMNS
 
 BASE = ROOT / 'configs' / 'bccd_hybrid_mask_rcnn_cpu.py'
@@ -67,16 +66,10 @@ def train_and_evaluate(run: Path, text: str, steps: int, data_root: Path) -> Non
     if config.is_file() and config.read_text(encoding='utf-8') != text:
         raise UserError(f'{run} holds a run with other settings: remove it or give another --out')
     write_whole(config, text)
-    commands = []
     if not (run / f'iter_{steps}.pth').is_file():
-        commands.append(['tools.train', config, '--work-dir', run, '--resume'])
+        train_run(config, run, data_root)
     if not (run / 'evaluation.json').is_file():
-        commands.append(['tools.evaluate', run])
-    environment = {**os.environ, 'DATA_ROOT': str(data_root)}
-    for command in commands:
-        done = subprocess.run([sys.executable, '-m', *command], cwd=ROOT, env=environment)
-        if done.returncode:
-            raise UserError(f'{run}: {command[0]} failed, see above; the same command goes on')
+        evaluate(run)
 
 
 def as_row(run: Path) -> list[str]:

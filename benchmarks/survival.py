@@ -18,6 +18,7 @@ from typing import NamedTuple
 import psutil
 
 from cellkit.errors import UserError
+from tools.runs import child
 
 ROOT = Path(__file__).parents[1]
 STEPS, INTERVAL = 24, 4
@@ -174,18 +175,12 @@ def _sha256(state: object) -> str:
 def _start(
     config: Path, run_folder: Path, data: Path, resume: bool, processes: int
 ) -> subprocess.Popen:
-    command = [sys.executable, '-m', 'tools.train', str(config), '--work-dir', str(run_folder)]
-    command += ['--gpus', str(processes)] if processes > 1 else []
+    command = [sys.executable, '-m', 'tools.train', config, '--work-dir', run_folder]
+    command += ['--with-starter', *(['--resume'] if resume else [])]
+    command += ['--gpus', processes] if processes > 1 else []
     env = {**os.environ, 'DATA_ROOT': str(data), 'OMP_NUM_THREADS': '1', 'PYTHONUNBUFFERED': '1'}
-    output = run_folder.with_suffix('.txt').open('a')
-    return subprocess.Popen(
-        [*command, *(['--resume'] if resume else [])],
-        cwd=ROOT,
-        env=env,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    with run_folder.with_suffix('.txt').open('ab') as said:
+        return child.start(command, said, ROOT, env)
 
 
 def _finish(config: Path, run_folder: Path, data: Path, resume: bool, processes: int) -> None:

@@ -38,6 +38,16 @@ class Piece(NamedTuple):
         return Window(self.x, self.y, self.x + self.mask.shape[1], self.y + self.mask.shape[0])
 
 
+def least_overlap(tile: tuple[int, int]) -> int:
+    """How much neighbouring tiles of (height, width) pixels overlap at least, pixels."""
+    return min(tile) // 5
+
+
+def cut_margin(tile: tuple[int, int]) -> int:
+    """How close to a tile's edge inside the image a cell may be cut, for :func:`pieces_of`."""
+    return max(least_overlap(tile) // 20, 2)
+
+
 def tile_windows(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> list[Window]:
     """Places of equal tiles that cover an image, row by row.
 

@@ -44,8 +44,9 @@ from custom_modules.models.hybrid_vit import HybridViT
 from custom_modules.models.map_layer_norm import MapLayerNorm
 from custom_modules.models.mixed_precision_mask_rcnn import MixedPrecisionMaskRCNN
 from custom_modules.models.point_roi_extractor import PointRoIExtractor
-from custom_modules.models.rle_mask_head import RLEMaskHead
+from custom_modules.models.rle_mask_head import RLECoarseMaskHead, RLEMaskHead
 from custom_modules.models.simple_feature_pyramid import SimpleFeaturePyramid
+from custom_modules.models.tiled_mask_rcnn import TiledMaskRCNN
 from custom_modules.models.upper_levels_rpn_head import UpperLevelsRPNHead
 from custom_modules.models.windowed_vit import WindowedViT
 from custom_modules.structures.label_map_masks import LabelMapMasks
@@ -76,6 +77,7 @@ __all__ = [
     'PlacedBatches',
     'PointRoIExtractor',
     'PretrainedEncoder',
+    'RLECoarseMaskHead',
     'RLEMaskHead',
     'RLEVisualizer',
     'RandomCropCells',
@@ -87,6 +89,7 @@ __all__ = [
     'StopHook',
     'StrictRunner',
     'SyntheticSmears',
+    'TiledMaskRCNN',
     'UpperLevelsRPNHead',
     'ValidationLossHook',
     'WholeCheckpointHook',

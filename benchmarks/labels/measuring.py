@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.harness import ROOT
 from benchmarks.labels.points import Point, labelled, subset
+from benchmarks.training import digest, keep_settings, steps_of, stretched, train_run
 from cellkit.errors import UserError
 from cellkit.files.prepared import annotation_file
-from cellkit.files.writing import read_object, sha256_of, write_json, write_whole
+from cellkit.files.writing import sha256_of, write_json, write_whole
 from cellkit.metrics.records import DEFAULT_THRESHOLD
 from tools.runs.log import read_training_log
 
 POINT = 'point.json'
 """What a finished run folder holds; tables and plot are made of these files alone."""
-
-SETTINGS = 'settings.json'
 
 CONFIG = """# Written by benchmarks/labels.
 _base_ = {base!r}
@@ -113,12 +105,7 @@ def open_start(config: Path, steps: int | None, score_thr: float | None, box: Pa
     if not config.is_file():
         raise UserError(f'{config}: there is no such config; give the path of a .py file')
     content = Config.fromfile(config).to_dict()
-    own = content['train_cfg'].get('max_iters')
-    if own is None:
-        raise UserError(
-            f'{config} trains in epochs, so that fewer images would be fewer steps; name a config '
-            'that trains in steps'
-        )
+    own = steps_of(content, config)
     if 'ann_file' not in content['train_dataloader']['dataset']:
         raise UserError(f'{config} is not trained on an annotation file; name another config')
     steps = own if steps is None else steps
@@ -137,26 +124,12 @@ def open_start(config: Path, steps: int | None, score_thr: float | None, box: Pa
     )
 
 
-def stretched(schedule: list[dict[str, Any]], factor: float) -> list[dict[str, Any]]:
-    """A schedule in steps over so many times as many of them."""
-    found = []
-    for part in copy.deepcopy(schedule):
-        for key in {'begin', 'end', 'T_max'} & part.keys():
-            part[key] = round(part[key] * factor)
-        if 'milestones' in part:
-            part['milestones'] = [round(step * factor) for step in part['milestones']]
-        if 'end' in part:
-            part['end'] = max(part['end'], part.get('begin', 0) + 2)  # MMEngine's shortest
-        found.append(part)
-    return found
-
-
 def _digest(content: Mapping[str, Any]) -> str:
     train, test = (content[f'{part}_dataloader'] for part in ('train', 'test'))
     dataset = {k: v for k, v in train['dataset'].items() if k not in ('data_root', 'ann_file')}
     read = [content.get(key) for key in ('model', 'optim_wrapper', 'param_scheduler')]
     read += [train['batch_size'], dataset, test['dataset']['pipeline']]
-    return hashlib.sha256(json.dumps(read, sort_keys=True, default=str).encode()).hexdigest()
+    return digest(read)
 
 
 def measure(point: Point, start: Start, coco: Mapping[str, Any], root: Path, out: Path) -> bool:
@@ -183,15 +156,8 @@ def measure(point: Point, start: Start, coco: Mapping[str, Any], root: Path, out
         'train_sha256': sha256_of(annotation_file(root, 'train')),
         'test_sha256': sha256_of(annotation_file(root, 'test')),
     }
-    done = read_object(folder / POINT)
-    before = done or read_object(folder / SETTINGS) or settings
-    if other := [key for key, value in settings.items() if before.get(key) != value]:
-        raise UserError(
-            f'{folder} holds a run with another {other[0]}: remove it or give another --out'
-        )
-    if done:
+    if keep_settings(folder, settings, POINT):
         return False
-    write_json(folder / SETTINGS, settings, indent=1)
     checkpoint = start.box
     if point.images:
         checkpoint = folder / f'iter_{start.steps}.pth'
@@ -215,8 +181,6 @@ def measure(point: Point, start: Start, coco: Mapping[str, Any], root: Path, out
 def train(point: Point, start: Start, coco: Mapping[str, Any], root: Path, folder: Path) -> None:
     """Train a point's run, or go on with it; its images' annotations are kept beside.
 
-    In a process of its own: a run sets up logging and random numbers for the whole process.
-
     Raises:
         UserError: It failed.
     """
@@ -233,12 +197,7 @@ def train(point: Point, start: Start, coco: Mapping[str, Any], root: Path, folde
         interval=max(start.steps // 8, 1),
     )
     write_whole(config, text)
-    command = [sys.executable, '-m', 'tools.train', config.resolve(), '--work-dir', images.parent]
-    if (folder / 'last_checkpoint').is_file():  # else --resume would leave out load_from
-        command.append('--resume')
-    environment = {**os.environ, 'DATA_ROOT': str(root.resolve())}
-    if subprocess.run(command, cwd=ROOT, env=environment).returncode:
-        raise UserError(f'{folder}: training failed, see above; the same command goes on')
+    train_run(config, folder, root)
 
 
 def score(point: Point, start: Start, checkpoint: Path, root: Path, folder: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Mask R-CNN in mixed precision, on GPUs and on CPUs that multiply bfloat16."""
 
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -63,6 +64,13 @@ def _contiguous_maps(module: nn.Module, args: tuple) -> tuple:
     return tuple(item.contiguous() for item in maps), *rest
 
 
+def _parts(heads: nn.Module, names: Sequence[str]) -> Iterator[nn.Module]:
+    """Those that there are; of a cascade the parts of every stage."""
+    for name in names:
+        part = getattr(heads, name, None)
+        yield from part if isinstance(part, nn.ModuleList) else filter(None, [part])
+
+
 @MODELS.register_module()
 class MixedPrecisionMaskRCNN(MaskRCNN):
     """``MaskRCNN`` whose networks compute in half precision and hand over float32.
@@ -96,9 +104,10 @@ class MixedPrecisionMaskRCNN(MaskRCNN):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)
         self.precision = precision
-        for module in (self.neck, self.rpn_head, self.roi_head.bbox_head, self.roi_head.mask_head):
+        heads, names = self.roi_head, ('bbox_head', 'mask_head', 'point_head')
+        for module in (self.neck, self.rpn_head, *_parts(heads, names)):
             module.register_forward_hook(_float32_outputs)
-        for extractor in (self.roi_head.bbox_roi_extractor, self.roi_head.mask_roi_extractor):
+        for extractor in _parts(heads, ('bbox_roi_extractor', 'mask_roi_extractor')):
             if not isinstance(extractor, PointRoIExtractor):
                 # MMCV's RoIAlign on a CPU takes any memory for NCHW.
                 extractor.register_forward_pre_hook(_contiguous_maps)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmdet.models.roi_heads.mask_heads import FCNMaskHead
+from mmdet.models.roi_heads.mask_heads import CoarseMaskHead, FCNMaskHead
 from mmdet.registry import MODELS
 from mmdet.utils import ConfigType, InstanceList
 from mmengine.structures import InstanceData
@@ -86,6 +86,11 @@ class RLEMaskHead(FCNMaskHead):
             for k, item in zip(chosen, rle.encode_crops(crops, xs, ys, height, width), strict=True):
                 encoded[k] = item
         return encoded
+
+
+@MODELS.register_module()
+class RLECoarseMaskHead(RLEMaskHead, CoarseMaskHead):
+    """PointRend's coarse head, with the predictions of :class:`RLEMaskHead`."""
 
 
 def paste_in_boxes(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,9 +16,11 @@ from benchmarks import labels
 from benchmarks.__main__ import main
 from benchmarks.harness import ROOT
 from benchmarks.labels import measuring, page
-from benchmarks.labels.measuring import open_start, stretched
+from benchmarks.labels.measuring import open_start
 from benchmarks.labels.points import Point, labelled, read_training_part, select, subset
+from benchmarks.training import stretched
 from cellkit.errors import UserError
+from tools.runs import child
 
 CONFIG = ROOT / 'configs' / 'bccd_hybrid_mask_rcnn_cpu.py'
 SCRATCH = ROOT / 'configs' / 'bccd_hybrid_mask_rcnn_scratch.py'
@@ -141,16 +142,16 @@ class Trained:
         self.commands: list[list[str]] = []
         self.scored: list[tuple[str, str, float]] = []
         self.status = 0
-        monkeypatch.setattr(measuring.subprocess, 'run', self.train)
+        monkeypatch.setattr(child, 'run', self.train)
         monkeypatch.setattr('tools.evaluate.evaluate', self.evaluate)
 
-    def train(self, command: list, cwd: Path, env: dict) -> subprocess.CompletedProcess:
+    def train(self, command: list, cwd: Path, env: dict) -> int:
         self.commands.append([str(word) for word in command[3:]])
         folder = Path(command[command.index('--work-dir') + 1])
         steps = Config.fromfile(command[3]).train_cfg.max_iters
         if not self.status:
             (folder / f'iter_{steps}.pth').touch()
-        return subprocess.CompletedProcess(command, self.status)
+        return self.status
 
     def evaluate(self, run: Path, checkpoints: list, score_thr: float, **options) -> dict:
         self.scored.append((run.name, checkpoints[0].name, score_thr))

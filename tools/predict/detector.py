@@ -19,7 +19,7 @@ from cellkit.errors import UserError
 from cellkit.files.writing import sha256_of
 from cellkit.overlaps import keep_labels
 from cellkit.rows import cells_of
-from cellkit.tiles import Piece, Window, pieces_of, tile_windows
+from cellkit.tiles import Piece, Window, cut_margin, least_overlap, pieces_of, tile_windows
 from cellkit.visible import visible_cells
 from custom_modules.structures.detections import detections_of
 from tools.runs.model import build_model, most_detections
@@ -101,7 +101,9 @@ class Detector:
         self._resize = resize_step(get_test_pipeline_cfg(config))
         self.limit = most_detections(config.model)
         rcnn = config.model.get('test_cfg', {}).get('rcnn', {})
-        if 'score_thr' in rcnn:  # not of several views: what one is unsure of counts in the mean
+        # Not of several views, where what one is unsure of counts in the mean, nor of a model that
+        # merges its own tiles, where it may be a better outline.
+        if 'score_thr' in rcnn and 'tile' not in config.model:
             # Suppression goes down the scores, so nothing changes above, but for which of two equal
             # scores stays; masks below cost time.
             rcnn.score_thr = max(self.least_score - 1e-4, 0.0)
@@ -172,7 +174,7 @@ class Detector:
 
     def windows(self, size: tuple[int, int]) -> list[Window]:
         """The places of the tiles of a picture of (height, width) pixels, row by row."""
-        return tile_windows(size, self.tile, self._overlap)
+        return tile_windows(size, self.tile, least_overlap(self.tile))
 
     def look_at(self, part: np.ndarray, window: Window, size: tuple[int, int]) -> Tile:
         """What a tile shows.
@@ -183,13 +185,9 @@ class Detector:
             size: (height, width) of the picture.
         """
         found = self.segment(part)
-        margin = max(self._overlap // 20, 2)
+        margin = cut_margin(self.tile)
         pieces = pieces_of(found.label_map, found.scores, window, size, margin)
         return Tile(list(pieces), found.resolution, found.full)
-
-    @property
-    def _overlap(self) -> int:
-        return min(self.tile) // 5
 
     @torch.inference_mode()
     def segment(self, picture: np.ndarray) -> Segmentation:

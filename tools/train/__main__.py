@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cellkit.files.program import run_program, words
+from tools.runs.child import end_with_the_starter
 from tools.train import train
 
 
@@ -32,12 +33,15 @@ def parser() -> argparse.ArgumentParser:
     add('--gpus', type=int, default=1, help='processes, one for each GPU (default: 1)')
     add('--cfg-options', nargs='+', metavar='KEY=VALUE', default=[], help='changes to the config')
     add('--opts', metavar='"A=1 B=2"', help='the same in one string, as make hands them on')
+    add('--with-starter', action='store_true', help='end when the program that started it does')
     return result
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     args = parser().parse_args(argv)
+    if args.with_starter:
+        end_with_the_starter()
 
     def work() -> None:
         overrides = [*args.cfg_options, *words(args.opts)]

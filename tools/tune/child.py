@@ -6,25 +6,12 @@ python -m tools.tune.child CONFIG --work-dir RUN [--resume] [--gpus N] [--time]
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from cellkit.files.program import run_program
-
-
-def end_with_the_worker() -> None:
-    """End this process and those it started when the worker's end of stdin closes."""
-
-    def watch() -> None:
-        while os.read(0, 1):  # the worker writes nothing: this returns when that is gone
-            pass
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
+from tools.runs.child import end_with_the_starter
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--gpus', type=int, default=1)
     parser.add_argument('--time', action='store_true', help='predict the validation part, timed')
     args = parser.parse_args(argv)
-    end_with_the_worker()
+    end_with_the_starter()
 
     def work() -> None:
         from tools.train import train

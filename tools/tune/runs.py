@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 import shutil
 import signal
 import subprocess
@@ -20,6 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import Trial, TrialState
 
 from cellkit.errors import UserError
+from tools.runs.child import start, stop
 from tools.runs.log import read_training_log
 from tools.runs.run import Run
 from tools.tune.changed import write_changed
@@ -28,7 +27,6 @@ from tools.tune.space import Space
 
 POLL = 1.0  # seconds between two looks at the log
 BEAT = 15.0  # seconds between two signs of life
-END = 20.0  # seconds that a run has to end by itself
 
 
 class Outcome(NamedTuple):
@@ -110,13 +108,7 @@ class TrialRun:
         if not begun and self.run.exists():
             shutil.rmtree(self.run)  # nothing to go on from, and a later log would stand beside it
         with self.said.open('ab') as said:
-            return subprocess.Popen(
-                [str(part) for part in self._command(begun)],
-                stdin=subprocess.PIPE,  # never written to: its end tells the run that we are gone
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            return start(self._command(begun), said)
 
     def _watch(self, process: subprocess.Popen, beat: Callable[[], bool]) -> Outcome:
         last, known = time.monotonic(), -1
@@ -188,25 +180,6 @@ class TrialRun:
         opened = Run(self.run)
         for file in opened.steps if opened.marked_best else []:
             file.unlink()
-
-
-def stop(process: subprocess.Popen) -> None:
-    """End a run and what it started."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is None:
-            _signal_group(process.pid, number)
-            try:
-                process.wait(END)
-            except subprocess.TimeoutExpired:
-                continue
-    _signal_group(process.pid, signal.SIGKILL)  # loader processes may outlive it
-    if process.stdin:
-        process.stdin.close()
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
 
 
 def reason_of(status: int, said: Path) -> str:

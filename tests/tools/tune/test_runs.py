@@ -1,7 +1,5 @@
 """A trial's run is watched, pruned, and its end understood; the run is a stand-in."""
 
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -141,19 +139,3 @@ def test_reasons_name_what_was_said_last(tmp_path: Path) -> None:
     said = tmp_path / 'x.txt'
     said.write_text('Traceback …\n  …\nRuntimeError: CUDA out of memory\n\n')
     assert reason_of(1, said) == 'RuntimeError: CUDA out of memory'
-
-
-def test_a_run_ends_with_its_worker() -> None:
-    """A worker that is killed can end nothing: its run sees that its end of stdin is gone."""
-    code = (
-        'from tools.tune.child import end_with_the_worker; import time; end_with_the_worker();'
-        'print("ready", flush=True); time.sleep(100)'
-    )
-    process = subprocess.Popen(
-        [sys.executable, '-c', code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        start_new_session=True, env=os.environ,
-    )  # fmt: skip
-    assert process.stdout.readline() == b'ready\n'
-    assert process.poll() is None
-    process.stdin.close()
-    assert process.wait(20) == -9
