@@ -48,10 +48,14 @@ class HealthHook(Hook):
             SystemExit: One of them is not finite.
         """
         self._images = images_of(data_batch)
-        losses = {name: value for name, value in (outputs or {}).items() if 'loss' in name}
-        bad = [name for name, value in losses.items() if not math.isfinite(float(value))]
+        losses = {
+            name: float(torch.as_tensor(value).detach())
+            for name, value in (outputs or {}).items()
+            if 'loss' in name
+        }
+        bad = [name for name, value in losses.items() if not math.isfinite(value)]
         if bad:  # in all processes: they log the means
-            value = float(losses[bad[0]])
+            value = losses[bad[0]]
             self._images = [name for names in all_gather_object(self._images) for name in names]
             raise SystemExit(
                 f'The {", ".join(bad)} of step {runner.iter + 1} is {value} with the images '

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from custom_modules.engine.config_check.readers import TOP_LEVEL
+from custom_modules.engine.config_check.readers import TOP_LEVEL, scope_of
 from custom_modules.engine.config_check.unread import (
     find_unread_inside,
     nearest_setting,
@@ -71,4 +71,5 @@ def find_unread_in_file(path: Path | str) -> list[str]:
     inherits are checked by themselves.
     """
     config = Config.fromfile(path, import_custom_modules=False).to_dict()
-    return [*_unread_names(Path(path), config), *find_unread_inside(config)]
+    with scope_of(config):
+        return [*_unread_names(Path(path), config), *find_unread_inside(config)]

@@ -159,7 +159,8 @@ def test_every_file_that_matters_is_in_the_mark() -> None:
     text = setup.made_from()
     for file in ('requirements.txt', 'requirements/tested.txt', 'pyproject.toml',
                  'packaging/mmdet/pyproject.toml', 'packaging/mmpretrain/pyproject.toml',
-                 'packaging/mmcv-ops/pyproject.toml', 'packaging/mmcv-ops/src/mmcv/_ext.py'):  # fmt: skip
+                 'packaging/mmcv-ops/pyproject.toml',
+                 'packaging/mmcv-ops/src/mmcv/_ext.py'):  # fmt: skip
         assert (ROOT / file).read_text('utf-8') in text
     assert text.startswith(f'{ROOT}\n')
 
