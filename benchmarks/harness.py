@@ -11,6 +11,9 @@ import importlib
 import math
 import os
 import platform
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from multiprocessing import get_context
@@ -20,6 +23,7 @@ from typing import Any, NamedTuple
 from tqdm.auto import tqdm
 
 from cellkit.errors import UserError
+from cellkit.files.program import hand_on_signals
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT.parent / 'shared' / 'data' / 'BCCD Dataset with mask'
@@ -153,6 +157,29 @@ def machine(*packages: str, device: str = 'cpu') -> str:
         parts.append(torch.cuda.get_device_name())
     versions = [f'{name} {importlib.import_module(name).__version__}' for name in packages]
     return ', '.join(parts) + '; ' + ', '.join([f'Python {platform.python_version()}', *versions])
+
+
+def run_module(module: str, *words: str | Path, **environment: str) -> None:
+    """Run ``python -m MODULE …`` in the repository's root and wait for it.
+
+    SIGTERM and SIGUSR1 go to it, which is given the time to end; then this program ends too.
+
+    Raises:
+        UserError: It failed.
+        SystemExit: A signal came.
+    """
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    received = hand_on_signals()
+    try:
+        command = [sys.executable, '-m', module, *words]
+        done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment})
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    if received:
+        raise SystemExit(128 + received[0])
+    if done.returncode:
+        raise UserError(f'{module} {words[0]} failed, see above; the same command goes on')
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], text: int = 1) -> str:

@@ -9,13 +9,10 @@ nothing. Runs that are complete are not trained again; an interrupted one is res
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
-from benchmarks.harness import ROOT, markdown_table
+from benchmarks.harness import ROOT, markdown_table, run_module
 from cellkit.errors import UserError
 from cellkit.files.prepared import data_root as named_data_root
 from cellkit.files.writing import write_whole
@@ -72,11 +69,8 @@ def train_and_evaluate(run: Path, text: str, steps: int, data_root: Path) -> Non
         commands.append(['tools.train', config, '--work-dir', run, '--resume'])
     if not (run / 'evaluation.json').is_file():
         commands.append(['tools.evaluate', run])
-    environment = {**os.environ, 'DATA_ROOT': str(data_root)}
     for command in commands:
-        done = subprocess.run([sys.executable, '-m', *command], cwd=ROOT, env=environment)
-        if done.returncode:
-            raise UserError(f'{run}: {command[0]} failed, see above; the same command goes on')
+        run_module(*command, DATA_ROOT=str(data_root))
 
 
 def as_row(run: Path) -> list[str]:

@@ -7,7 +7,7 @@
 # From scratch: OPTS=model.backbone.init_cfg=None
 _base_ = 'bccd_hybrid_mask_rcnn_scratch.py'
 
-pretrained = 'work_dirs/mae_vitti_smears/iter_600.pth'
+pretrained = 'work_dirs/mae_vitti_smears/iter_1200.pth'
 max_iters = 400
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters // 2)
 optim_wrapper = dict(optimizer=dict(lr=5e-4), clip_grad=dict(max_norm=1.0))

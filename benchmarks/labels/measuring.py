@@ -5,14 +5,11 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.harness import ROOT
+from benchmarks.harness import run_module
 from benchmarks.labels.points import Point, labelled, subset
 from cellkit.errors import UserError
 from cellkit.files.prepared import annotation_file
@@ -233,12 +230,10 @@ def train(point: Point, start: Start, coco: Mapping[str, Any], root: Path, folde
         interval=max(start.steps // 8, 1),
     )
     write_whole(config, text)
-    command = [sys.executable, '-m', 'tools.train', config.resolve(), '--work-dir', images.parent]
+    command = ['tools.train', config.resolve(), '--work-dir', images.parent]
     if (folder / 'last_checkpoint').is_file():  # else --resume would leave out load_from
         command.append('--resume')
-    environment = {**os.environ, 'DATA_ROOT': str(root.resolve())}
-    if subprocess.run(command, cwd=ROOT, env=environment).returncode:
-        raise UserError(f'{folder}: training failed, see above; the same command goes on')
+    run_module(*command, DATA_ROOT=str(root.resolve()))
 
 
 def score(point: Point, start: Start, checkpoint: Path, root: Path, folder: Path) -> dict[str, Any]:

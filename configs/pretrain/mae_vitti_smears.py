@@ -11,7 +11,7 @@ model = dict(
     neck=dict(embed_dim=192, decoder_embed_dim=128, decoder_depth=2, decoder_num_heads=4),
 )
 
-max_iters = 600
+max_iters = 1200
 train_cfg = dict(max_iters=max_iters)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))  # the schedule is short
 param_scheduler = [
@@ -19,7 +19,7 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=False, T_max=max_iters, eta_min=0),
 ]
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=32,
     num_workers=1,
     sampler=dict(shuffle=False),  # every index is another field anyway
     dataset=dict(

@@ -141,7 +141,7 @@ class Trained:
         self.commands: list[list[str]] = []
         self.scored: list[tuple[str, str, float]] = []
         self.status = 0
-        monkeypatch.setattr(measuring.subprocess, 'run', self.train)
+        monkeypatch.setattr('benchmarks.harness.subprocess.run', self.train)
         monkeypatch.setattr('tools.evaluate.evaluate', self.evaluate)
 
     def train(self, command: list, cwd: Path, env: dict) -> subprocess.CompletedProcess:
