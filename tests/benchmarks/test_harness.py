@@ -1,11 +1,24 @@
 """What is timed, in which order, and what the tables look like."""
 
+import signal
+import subprocess
+import sys
+import time
 from functools import partial
 
 import numpy as np
+import psutil
 import pytest
 
-from benchmarks.harness import Way, in_turn, machine, markdown_table, peak_megabytes
+from benchmarks.harness import (
+    ROOT,
+    Way,
+    in_turn,
+    machine,
+    markdown_table,
+    peak_megabytes,
+    run_module,
+)
 from cellkit.errors import UserError
 
 
@@ -72,3 +85,28 @@ def test_numbers_stand_right_and_a_cell_stays_on_its_line() -> None:
 def test_the_machine_is_told_with_its_versions() -> None:
     assert machine('numpy').endswith(f'numpy {np.__version__}')
     assert ' cores; Python 3.' in machine()
+
+
+PARENT = """
+from benchmarks.harness import run_module
+run_module('timeit', '-n1', '-r1', 'import time; time.sleep(60)')
+"""
+
+
+def test_a_signal_ends_the_program_that_is_run_too() -> None:
+    parent = subprocess.Popen([sys.executable, '-c', PARENT], cwd=ROOT)
+    watched = psutil.Process(parent.pid)
+    deadline = time.monotonic() + 60
+    while not (children := watched.children()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    parent.send_signal(signal.SIGTERM)
+    assert parent.wait(30) == 128 + signal.SIGTERM
+    assert not psutil.pid_exists(children[0].pid)
+
+
+def test_a_program_that_fails_is_a_sentence() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(UserError, match='timeit --no-such failed, see above; the same command'):
+        run_module('timeit', '--no-such')
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -132,5 +132,5 @@ def test_mmengine_s_curves_are_read_and_getattr_is_not(tmp_path: Path) -> None:
     assert built(tmp_path / 'run.pth').state_dict()
     for owner, name in ((HistoryBuffer, '__init__'), (torch.Tensor, 'mean')):
         torch.save({'state_dict': timm_state(), 'x': Reaches(owner, name)}, tmp_path / 'bad.pth')
-        with pytest.raises(UserError, match='holds more than weights|is no checkpoint'):
+        with pytest.raises(UserError, match=r'holds more than weights|is no checkpoint'):
             built(tmp_path / 'bad.pth')
