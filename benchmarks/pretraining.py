@@ -137,8 +137,9 @@ def measure(plan: Plan, name: str, text: str, steps: int, about: dict[str, Any])
     write_json(folder / SETTINGS, settings, indent=1)
     config = folder / 'written' / f'{name}.py'
     write_whole(config, text)
+    resume = ['--resume'] if (folder / 'last_checkpoint').is_file() else []
     run_module(
-        *('tools.train', config, '--work-dir', folder, '--resume'), DATA_ROOT=str(plan.data_root)
+        *('tools.train', config, '--work-dir', folder, *resume), DATA_ROOT=str(plan.data_root)
     )
     log = read_training_log(folder)
     found = settings | {
@@ -163,7 +164,7 @@ def run(
 
     Args:
         data_root: Prepared data set; that of DATA_ROOT by default.
-        pretraining_steps: Of the encoder; 0.5 to 1 s each on two cores.
+        pretraining_steps: Of the encoder; 2 s of a processor each.
         steps: Of each detector.
         seeds: Detectors of each start.
         out: Folder of the runs.

@@ -28,8 +28,8 @@ class Trained:
 
     def train(self, command: list, cwd: Path, env: dict) -> subprocess.CompletedProcess:
         assert command[1:3] == ['-m', 'tools.train']
-        assert '--resume' in command
         folder = Path(command[command.index('--work-dir') + 1])
+        assert ('--resume' in command) == (folder / 'last_checkpoint').is_file()
         self.runs.append(folder.name)
         value = 0.6 if folder.name.startswith('mae') else 0.5
         scalars = folder / '20260101_000000' / 'vis_data' / 'scalars.json'
@@ -80,6 +80,7 @@ def test_what_is_done_is_not_done_again(trained: Trained, data: Path, tmp_path: 
         pretraining.run(data, out=tmp_path / 'out', **SMALL)
     trained.status, trained.runs = 0, []
     (tmp_path / 'out/pretraining/20260101_000000').rename(tmp_path / 'gone')
+    (tmp_path / 'out/pretraining/last_checkpoint').write_text('iter_30.pth')
     text = pretraining.run(data, out=tmp_path / 'out', **SMALL)
     wanted = ['pretraining', 'scratch_seed0', 'mae_seed0', 'scratch_seed1', 'mae_seed1']
     assert trained.runs == wanted
