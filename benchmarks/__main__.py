@@ -10,6 +10,7 @@
     agreement       metrics against the libraries that defined them
     stain-training  does stain handling help? the small model trained each way
     threshold       the score threshold, chosen in several ways, on images it was not chosen on
+    pretraining     does an encoder that unlabelled smears have taught help a small detector?
     labels          how many labels? quality against the number of labelled images
     recipes         which recipe helps? the small model trained by each
     survival        runs that are killed at random moments and resumed, against one left alone
@@ -35,7 +36,7 @@ from cellkit.files.writing import write_between_marks
 
 NAMES = (
     'dense', 'model', 'predict', 'gpu', 'memory', 'coco', 'stain', 'agreement', 'stain-training',
-    'threshold', 'labels', 'recipes', 'survival', 'scale', 'slide',
+    'threshold', 'pretraining', 'labels', 'recipes', 'survival', 'scale', 'slide',
 )  # fmt: skip
 
 

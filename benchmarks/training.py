@@ -19,6 +19,9 @@ from tools.runs import child
 SETTINGS = 'settings.json'
 """What a run folder's run is made with, written before it begins."""
 
+POINT = 'point.json'
+"""What was measured of a run, written last."""
+
 
 def train_run(config: Path, folder: Path, data_root: Path) -> None:
     """Train a run, or go on with it, in a process of its own that ends with this one.

@@ -12,6 +12,7 @@ with quiet():  # they tell of optional packages that are not used here
     import mmdet.evaluation  # noqa: F401
 
 from custom_modules.datasets.bccd_dataset import BCCDDataset
+from custom_modules.datasets.smear_folder import SmearFolder
 from custom_modules.datasets.synthetic_smears import SyntheticSmears
 from custom_modules.datasets.transforms.albu_cells import AlbuCells
 from custom_modules.datasets.transforms.elastic_cells import ElasticCells
@@ -42,6 +43,7 @@ from custom_modules.models.dense_assigner import DenseMaxIoUAssigner
 from custom_modules.models.encoders.pretrained import PretrainedEncoder
 from custom_modules.models.hybrid_vit import HybridViT
 from custom_modules.models.map_layer_norm import MapLayerNorm
+from custom_modules.models.mixed_precision_mae import MixedPrecisionMAE
 from custom_modules.models.mixed_precision_mask_rcnn import MixedPrecisionMaskRCNN
 from custom_modules.models.point_roi_extractor import PointRoIExtractor
 from custom_modules.models.rle_mask_head import RLECoarseMaskHead, RLEMaskHead
@@ -71,6 +73,7 @@ __all__ = [
     'LoadLabelMap',
     'LoadSmear',
     'MapLayerNorm',
+    'MixedPrecisionMAE',
     'MixedPrecisionMaskRCNN',
     'PasteCells',
     'PixelDice',
@@ -84,6 +87,7 @@ __all__ = [
     'RepeatableEpochLoop',
     'RepeatableIterLoop',
     'SimpleFeaturePyramid',
+    'SmearFolder',
     'StainJitter',
     'StainNormalize',
     'StopHook',

@@ -164,3 +164,26 @@ def test_misspelt_override_is_named(mim: Mim, tmp_path: Path, command: tuple[str
     assert process.returncode != 0
     assert '`optim_wraper.optimizer.lr`, the nearest is `optim_wrapper.optimizer.lr`' in output
     assert not (tmp_path / 'run').exists()
+
+
+def pretrain(mim: Mim, run: Path, *options: str) -> tuple[int, str]:
+    process = mim(
+        'train', 'mmpretrain', 'configs/pretrain/mae_vitti_smears.py', '--work-dir', run,
+        '--cfg-options', 'train_dataloader.batch_size=2', 'train_dataloader.num_workers=0',
+        'train_cfg.max_iters=2', 'param_scheduler=None', 'default_hooks.checkpoint.interval=2',
+        *options,
+    )  # fmt: skip
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+def test_mim_pretrains_and_names_a_wrong_key(mim: Mim, tmp_path: Path) -> None:
+    status, output = pretrain(mim, tmp_path / 'run', 'model.backbone.mask_ration=0.5')
+    assert status
+    assert 'nothing reads `model.backbone.mask_ration`, the nearest is `model.backbone.mask_ra' in (
+        output
+    )
+    assert not (tmp_path / 'run').exists()
+    status, output = pretrain(mim, tmp_path / 'run')
+    assert not status, output
+    assert (tmp_path / 'run' / 'iter_2.pth').is_file()

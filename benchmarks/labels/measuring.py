@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.labels.points import Point, labelled, subset
-from benchmarks.training import digest, keep_settings, steps_of, stretched, train_run
+from benchmarks.training import POINT, digest, keep_settings, steps_of, stretched, train_run
 from cellkit.errors import UserError
 from cellkit.files.prepared import annotation_file
 from cellkit.files.writing import sha256_of, write_json, write_whole
 from cellkit.metrics.records import DEFAULT_THRESHOLD
 from tools.runs.log import read_training_log
 
-POINT = 'point.json'
 """What a finished run folder holds; tables and plot are made of these files alone."""
 
 CONFIG = """# Written by benchmarks/labels.

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from benchmarks.harness import markdown_table
-from benchmarks.labels.measuring import POINT
 from benchmarks.labels.points import SIZES, STARTS, sizes
+from benchmarks.training import POINT
 from cellkit.errors import UserError
 from cellkit.files.writing import read_object, write_between_marks, write_whole
 from tools.report.figures import BLUE, ORANGE, STYLE

@@ -21,7 +21,7 @@ from custom_modules.engine.batch_choice import (
     wanted,
 )
 from custom_modules.engine.training_memory import Memory
-from custom_modules.models.mixed_precision_mask_rcnn import precision_of
+from custom_modules.models.mixed_precision import precision_of
 
 OTHERWISE = (
     'end what else runs on the GPU (nvidia-smi tells), or train '

@@ -53,13 +53,14 @@ from custom_modules.engine.run_record import write_record
 from custom_modules.engine.stop_signals import LeaveSignals, StopHook
 from custom_modules.engine.train_loops import repeatable
 from custom_modules.engine.whole_checkpoint import WholeCheckpointHook, bytes_of, whole_file
-from custom_modules.models.mixed_precision_mask_rcnn import precision_of
+from custom_modules.models.mixed_precision import precision_of
 
 # What the log file keeps and the first screen does not need.
 NOT_ON_SCREEN = (
     'System environment',
     'Config:',
     'Hooks will be executed in the following order',
+    'paramwise_options --',
     'Distributed training is not used',
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',

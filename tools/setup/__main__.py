@@ -29,7 +29,8 @@ except ImportError:  # Windows
 
 RANGES = ROOT / 'requirements.txt'
 TESTED = ROOT / 'requirements' / 'tested.txt'
-PROJECT = ('-e', ROOT, ROOT / 'packaging' / 'mmdet', ROOT / 'packaging' / 'mmcv-ops')
+PACKAGING = ROOT / 'packaging'
+PROJECT = ('-e', ROOT, *(PACKAGING / name for name in ('mmdet', 'mmpretrain', 'mmcv-ops')))
 OLDEST, NEWEST = (3, 10), (3, 13)
 DISK_GB = 8.0  # torch with its CUDA parts takes most of it
 MARK = 'setup-stamp'  # in an environment of ours: what it was made from

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from custom_modules.engine.config_check.readers import TOP_LEVEL
+from custom_modules.engine.config_check.readers import TOP_LEVEL, scope_of
 from custom_modules.engine.config_check.unread import (
     find_unread_inside,
     nearest_setting,
@@ -98,4 +98,6 @@ def find_unread_in_file(path: Path | str) -> list[str]:
     """
     config = Config.fromfile(path, import_custom_modules=False).to_dict()
     path = Path(path)
-    return [*_unread_names(path, config), *_unused_fragments(path), *find_unread_inside(config)]
+    with scope_of(config):
+        unread = find_unread_inside(config)
+        return [*_unread_names(path, config), *_unused_fragments(path), *unread]

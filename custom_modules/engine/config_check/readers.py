@@ -1,13 +1,15 @@
 """Who reads a dict of the config, and which keys: classes by name, and what is looked up."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from fnmatch import fnmatchcase
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import mmcv.ops
-import mmdet.registry
 import mmengine.registry
 from mmdet.datasets import CocoDataset
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
@@ -77,12 +79,27 @@ FREE = (
     '*.patch_cfg', 'compile',
 )  # fmt: skip
 
-REGISTRIES = tuple(
-    registry
-    for module in (mmdet.registry, mmengine.registry)
-    for registry in vars(module).values()
-    if isinstance(registry, Registry)
-)
+SCOPE: ContextVar[str] = ContextVar('scope', default='mmdet')
+"""Whose names a config uses."""
+
+
+@contextmanager
+def scope_of(config: Mapping) -> Iterator[None]:
+    """Names are looked up as a runner of this config does: ``default_scope``, then MMEngine's."""
+    token = SCOPE.set(config.get('default_scope') or 'mmdet')
+    try:
+        yield
+    finally:
+        SCOPE.reset(token)
+
+
+@cache
+def _registries(scope: str) -> tuple[Registry, ...]:
+    modules = [mmengine.registry]
+    with suppress(ImportError):  # a scope of the user's own
+        modules.insert(0, import_module(f'{scope}.registry'))
+    found = (registry for module in modules for registry in vars(module).values())
+    return tuple(registry for registry in found if isinstance(registry, Registry))
 
 
 def registered(name: Any) -> list[Any]:
@@ -90,7 +107,7 @@ def registered(name: Any) -> list[Any]:
     if not isinstance(name, str):
         return [name] if callable(name) else []
     found = []
-    for registry in REGISTRIES:
+    for registry in _registries(SCOPE.get()):
         try:
             target = registry.get(name)
         except (RuntimeError, ImportError):
@@ -184,8 +201,8 @@ class _Registered(frozenset):
 
 
 @cache
-def _all_types() -> _Registered:
-    return _Registered(name for registry in REGISTRIES for name in registry.module_dict)
+def _all_types(scope: str) -> _Registered:
+    return _Registered(name for each in _registries(scope) for name in each.module_dict)
 
 
 def _is_albumentations(path: str) -> bool:
@@ -203,7 +220,7 @@ def types_at(path: str) -> frozenset[str]:
         return frozenset(name for name, op in vars(mmcv.ops).items() if inspect.isclass(op))
     if path == 'optim_wrapper.clip_grad':
         return frozenset({'norm', 'value'})
-    return _all_types()
+    return _all_types(SCOPE.get())
 
 
 def readers_of(path: str, value: Mapping) -> list[Any]:

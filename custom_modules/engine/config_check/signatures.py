@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from numbers import Number
 from typing import Any, NamedTuple
 
 from mmengine.hooks import CheckpointHook
@@ -132,6 +133,8 @@ def _kinds(annotation: Any) -> set[str] | None:
         return None
     if plain in KINDS:
         return {KINDS[plain]}
+    if issubclass(plain, Number):  # mmpretrain's way to say it
+        return {NUMBER}
     if issubclass(plain, Mapping):
         return {'a dict'}
     if plain in (list, tuple) or issubclass(Sequence, plain):

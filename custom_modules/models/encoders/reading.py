@@ -23,6 +23,8 @@ from cellkit.errors import BadFile, UserError
 SAFE = (argparse.Namespace, HistoryBuffer, np.ndarray, np.dtype)
 """Beside tensors and plain values: data that Meta's and MMEngine's training files hold."""
 
+STATISTICS = frozenset(HistoryBuffer()._statistics_methods)
+
 CONVERTED = 'converted_from'
 """Text beside the tensors that `python -m tools.encoder` wrote; they know ImageNet's pixels."""
 
@@ -65,7 +67,8 @@ def _read(file: Path, source: str) -> Any:
     try:
         if file.suffix == '.safetensors':
             return load_file(file)
-        with torch.serialization.safe_globals([*SAFE, *_numpy_names()]):
+        names = [*SAFE, *_numpy_names(), (_statistic, 'builtins.getattr')]
+        with torch.serialization.safe_globals(names):
             return torch.load(file, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         found = _unsafe(file)
@@ -79,6 +82,13 @@ def _read(file: Path, source: str) -> Any:
     except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
         reason = ' '.join(str(error).split())[:100]
         raise BadFile(source, f'is cut short or damaged ({reason})', again) from error
+
+
+def _statistic(owner: Any, name: str) -> Any:
+    """What stands for ``getattr`` in a file: MMEngine's curves name their own methods by it."""
+    if owner is HistoryBuffer and name in STATISTICS:
+        return getattr(owner, name)
+    raise pickle.UnpicklingError(f'getattr({owner!r}, {name!r})')
 
 
 def _unsafe(file: Path) -> list[str]:

@@ -93,6 +93,7 @@ def _dino(width: int, depth: int, grid: int) -> Shape:
 
 
 CONFIGS = {
+    'bccd_vitti_mask_rcnn_cpu': _vit(192, 12),
     'bccd_vits_mask_rcnn': _vit(384, 12),
     'bccd_vitb_mask_rcnn': _vit(768, 12),
     'bccd_vitl_mask_rcnn': _vit(1024, 24),

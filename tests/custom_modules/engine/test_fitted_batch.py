@@ -13,7 +13,7 @@ from torch import nn
 from custom_modules.engine import fitted_batch, training_memory
 from custom_modules.engine.fitted_batch import UNKNOWN, FittedBatch
 from custom_modules.engine.training_memory import Memory
-from custom_modules.models.mixed_precision_mask_rcnn import PRECISIONS
+from custom_modules.models.mixed_precision import PRECISIONS
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
 
@@ -138,7 +138,7 @@ def test_the_precision_is_the_models(
     config: Config, monkeypatch: pytest.MonkeyPatch, precision: str, wrapper: str, half: bool
 ) -> None:
     """Of the real model: the attributes that are asked for are there."""
-    module = 'custom_modules.models.mixed_precision_mask_rcnn'
+    module = 'custom_modules.models.mixed_precision'
     monkeypatch.setattr(f'{module}.fast_precision', lambda device: 'float32')
     small = Config.fromfile(CONFIGS / 'bccd_hybrid_mask_rcnn_cpu.py').model
     network = MODELS.build({**small, 'precision': precision})

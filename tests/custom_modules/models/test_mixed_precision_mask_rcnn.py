@@ -11,11 +11,8 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 
 from benchmarks.model import batch as crops
-from custom_modules.models.mixed_precision_mask_rcnn import (
-    PRECISIONS,
-    MixedPrecisionMaskRCNN,
-    fast_precision,
-)
+from custom_modules.models.mixed_precision import PRECISIONS, fast_precision
+from custom_modules.models.mixed_precision_mask_rcnn import MixedPrecisionMaskRCNN
 
 ROOT = Path(__file__).parents[3]
 

@@ -42,9 +42,12 @@ def test_what_builds_the_project_is_pinned() -> None:
             assert pin.version in need.specifier
 
 
-def test_mmdet_s_metadata_follow_the_fork() -> None:
-    text = (ROOT / 'packaging' / 'mmdet' / 'pyproject.toml').read_text('utf-8')
-    (pin,) = requirements(setup.TESTED)['onedl-mmdetection']
+@pytest.mark.parametrize(
+    ('name', 'fork'), [('mmdet', 'onedl-mmdetection'), ('mmpretrain', 'onedl-mmpretrain')]
+)
+def test_metadata_follow_the_fork(name: str, fork: str) -> None:
+    text = (ROOT / 'packaging' / name / 'pyproject.toml').read_text('utf-8')
+    (pin,) = requirements(setup.TESTED)[fork]
     assert f'version = "{pin.version}"' in text
 
 
@@ -155,7 +158,8 @@ def test_second_call_returns_at_once(
 def test_every_file_that_matters_is_in_the_mark() -> None:
     text = setup.made_from()
     for file in ('requirements.txt', 'requirements/tested.txt', 'pyproject.toml',
-                 'packaging/mmdet/pyproject.toml', 'packaging/mmcv-ops/pyproject.toml',
+                 'packaging/mmdet/pyproject.toml', 'packaging/mmpretrain/pyproject.toml',
+                 'packaging/mmcv-ops/pyproject.toml',
                  'packaging/mmcv-ops/src/mmcv/_ext.py'):  # fmt: skip
         assert (ROOT / file).read_text('utf-8') in text
     assert text.startswith(f'{ROOT}\n')

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmdet.registry import MODELS
+from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -112,3 +113,24 @@ def test_layer_scale_that_the_file_has_not_is_no_default(tmp_path: Path) -> None
     torch.save(timm_state(), tmp_path / 'vit.pth')
     with pytest.raises(UserError, match='LayerScale no and not yes'):
         built(tmp_path / 'vit.pth', layer_scale_init_value=1e-5)
+
+
+class Reaches:
+    """In a file, `getattr(owner, name)`."""
+
+    def __init__(self, owner: type, name: str) -> None:
+        self.what = owner, name
+
+    def __reduce__(self) -> tuple:
+        return getattr, self.what
+
+
+def test_mmengine_s_curves_are_read_and_getattr_is_not(tmp_path: Path) -> None:
+    """A checkpoint of training names its curves' methods by getattr, which could reach anything."""
+    history = HistoryBuffer([1.0, 2.0], [1, 1])
+    torch.save({'state_dict': timm_state(), 'message_hub': history}, tmp_path / 'run.pth')
+    assert built(tmp_path / 'run.pth').state_dict()
+    for owner, name in ((HistoryBuffer, '__init__'), (torch.Tensor, 'mean')):
+        torch.save({'state_dict': timm_state(), 'x': Reaches(owner, name)}, tmp_path / 'bad.pth')
+        with pytest.raises(UserError, match=r'holds more than weights|is no checkpoint'):
+            built(tmp_path / 'bad.pth')
