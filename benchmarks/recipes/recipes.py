@@ -28,11 +28,13 @@ class Recipe(NamedTuple):
 
 
 CPU = 'bccd_hybrid_mask_rcnn_cpu'
+PIPELINE = 'train_dataloader.dataset.pipeline'
 
 RECIPES = {
     BASELINE: Recipe(f'{CPU}.py'),
     'tta': Recipe(f'{CPU}.py', tested=BASELINE, tta=True),
     'scratch': Recipe(f'{CPU}.py', {'load_from': None, 'optim_wrapper.optimizer.lr': 1e-3}),
+    'no_swap': Recipe(f'{CPU}.py', {f'{PIPELINE}.6.swap_channels': False}),  # of colours
     'geometry': Recipe(f'augment/{CPU}_geometry.py'),
     'optics': Recipe(f'augment/{CPU}_optics.py'),
     'colour': Recipe(f'augment/{CPU}_colour.py'),

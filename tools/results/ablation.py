@@ -71,7 +71,7 @@ def ablation(
     """Three tables in Markdown: what was trained, what it measured, and against the baseline.
 
     Args:
-        rows: Folders of evaluations by the recipe's name; without any it is not measured.
+        rows: Folders of evaluations by the recipe's name; one without any is named below.
         baseline: Name of the one that the others are compared with.
         part: On which they are scored.
         progress: Wraps the recipes, for a progress bar.
@@ -79,39 +79,39 @@ def ablation(
     Raises:
         UserError: A run has not been evaluated, or they were scored on different images.
     """
+    missing = [name for name, folders in rows.items() if not folders]
+    told = f'{NOT_MEASURED.capitalize()}: {", ".join(missing)}.'
     recipes = {
-        name: Recipe(name, [read_trained(folder, part) for folder in folders]) if folders else None
+        name: Recipe(name, [read_trained(folder, part) for folder in folders])
         for name, folders in rows.items()
+        if folders
     }
-    measured = [recipe for recipe in recipes.values() if recipe]
-    same_images([run for recipe in measured for run in recipe.runs])
-    weights = None
-    if measured and measured[0].images >= LEAST_IMAGES:
-        weights = resampled_weights(measured[0].images, SAMPLES)
+    if not recipes:
+        return told
+    same_images([run for recipe in recipes.values() for run in recipe.runs])
+    images = next(iter(recipes.values())).images
+    weights = resampled_weights(images, SAMPLES) if images >= LEAST_IMAGES else None
     base = recipes.get(baseline)
     trained, figures, differences = [], [], []
     for name, recipe in progress(recipes.items()):
         trained.append([name, *_trained(recipe)])
         figures.append([name, *_figures(recipe, weights)])
-        if name != baseline:
+        if base and name != baseline:
             differences.append([name, *_differences(recipe, base, weights)])
     names = [name for name, _ in COLUMNS]
     facts = ['data', 'encoder', 'start', 'seeds', 'steps', 'minutes', 'memory']
-    on = f'{measured[0].images} {part} images' if measured else f'{part} images'
     parts = [
         _table(['recipe', *facts], trained),
-        f'On {on}:',
+        f'On {images} {part} images:',
         _table(['recipe', *names], figures),
-        f'Less {baseline}, on the same images:',
-        _table(['recipe', *names, f'more than chance ({names[0]})'], differences),
-        _note(weights is not None),
     ]
-    return '\n\n'.join(parts)
+    if differences:
+        header = ['recipe', *names, f'more than chance ({names[0]})']
+        parts += [f'Less {baseline}, on the same images:', _table(header, differences)]
+    return '\n\n'.join([*parts, _note(weights is not None), *([told] if missing else [])])
 
 
-def _trained(recipe: Recipe | None) -> list[str]:
-    if recipe is None:
-        return [NOT_MEASURED] * 7
+def _trained(recipe: Recipe) -> list[str]:
     runs = recipe.runs
     minutes, gib = (
         statistics.fmean(getattr(run, key) for run in runs) for key in ('minutes', 'gib')
@@ -131,10 +131,8 @@ def _all(found: Iterable[object]) -> str:
     return ', '.join(dict.fromkeys(map(str, found)))
 
 
-def _figures(recipe: Recipe | None, weights: np.ndarray | None) -> list[str]:
+def _figures(recipe: Recipe, weights: np.ndarray | None) -> list[str]:
     """Mean over the seeds, their standard deviation, and the interval over images."""
-    if recipe is None:
-        return [NOT_MEASURED] * len(COLUMNS)
     between = {} if weights is None else confidence_intervals(recipe.values, weights)
     cells = []
     for _, key in COLUMNS:
@@ -150,12 +148,8 @@ def _figures(recipe: Recipe | None, weights: np.ndarray | None) -> list[str]:
     return cells
 
 
-def _differences(
-    recipe: Recipe | None, base: Recipe | None, weights: np.ndarray | None
-) -> list[str]:
+def _differences(recipe: Recipe, base: Recipe, weights: np.ndarray | None) -> list[str]:
     """Difference of the means over seeds, with its paired interval over images."""
-    if recipe is None or base is None:
-        return [NOT_MEASURED] * (len(COLUMNS) + 1)
     between = {} if weights is None else paired_differences(recipe.values, base.values, weights)
     cells = []
     for _, key in COLUMNS:
