@@ -17,8 +17,9 @@ from types import FrameType
 
 from cellkit.errors import UserError
 
-DONE, PARTLY, UNUSABLE, STOPPED = 0, 1, 2, 130
-"""Exit statuses: all done; some items could not be; nothing could be used; Ctrl-C."""
+DONE, PARTLY, UNUSABLE, STOPPED, UNREAD = 0, 1, 2, 130, 141
+"""Exit statuses: all done; some items could not be; nothing could be used; Ctrl-C; the program that
+reads what this one prints has ended, as ``head`` does."""
 
 
 def run_program(name: str, action: Callable[[], int | None], stopped: str = 'stopped') -> int:
@@ -33,7 +34,12 @@ def run_program(name: str, action: Callable[[], int | None], stopped: str = 'sto
             stream.reconfigure(errors='backslashreplace')
     atexit.register(gc.freeze)  # else the interpreter looks for garbage before it ends, for 1.5 s
     try:
-        return action() or DONE
+        status = action() or DONE
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's end says it
+        return UNREAD
     except UserError as error:
         for detail in error.details:
             print(f'{detail}.', file=sys.stderr)

@@ -106,3 +106,19 @@ def test_a_name_that_is_no_text_can_be_printed(monkeypatch: pytest.MonkeyPatch) 
     assert run_program('x', lambda: print('\udce4ä')) == 0
     stream.flush()
     assert stream.buffer.getvalue() == b'\\udce4\\xe4\n'
+
+
+@pytest.mark.parametrize('lines', [1, 100_000])  # one that is only written at the end, and many
+def test_a_reader_that_has_seen_enough_is_no_error(lines: int) -> None:
+    script = (
+        'import sys\n'
+        'from cellkit.files.program import run_program\n'
+        'sys.stdin.read()\n'
+        f'sys.exit(run_program("p", lambda: print("line\\n" * {lines})))'
+    )
+    pipes = dict.fromkeys(('stdin', 'stdout', 'stderr'), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, '-c', script], text=True, **pipes) as process:
+        process.stdout.close()
+        process.stdin.close()  # now it prints
+        assert process.stderr.read() == ''
+    assert process.returncode == 141
