@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(
     path
     for path in (ROOT / 'configs').rglob('*.py')
-    if path.relative_to(ROOT / 'configs').parts[0] not in ('_base_', 'tune')
+    if path.relative_to(ROOT / 'configs').parts[0] not in ('_base_', 'pretrain', 'tune')
 )
 
 
