@@ -180,7 +180,8 @@ def test_the_examples_of_the_help_page_are_settings_that_exist() -> None:
 
 def test_test_runs_pytest_on_some_cores(make: Make) -> None:
     (call,) = make('test', 'ARGS=tests/cellkit')
-    assert call == ['-m', 'pytest', '-n', '2', '--dist', 'loadfile', 'tests/cellkit']
+    assert call[:6] == ['-m', 'pytest', '-n', '2', '--dist', 'loadfile']
+    assert call[-1] == 'tests/cellkit'
 
 
 @pytest.mark.parametrize('target', sorted(targets() - {'help', 'clean', 'setup'}))

@@ -432,7 +432,7 @@ CASES = {
 class Screen:
     """In a detector's place: keeps what it is shown."""
 
-    tile, device, limit = None, 'cpu', 300
+    scale, tile, device, limit = 1, None, 'cpu', 300
 
     def __init__(self) -> None:
         self.seen: list[np.ndarray] = []

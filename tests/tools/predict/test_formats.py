@@ -39,7 +39,7 @@ def label_map(lab) -> np.ndarray:
     found = Segmentation(label_map, np.linspace(0.5, 0.99, label_map.max()), 1.0, False)
     results = Results(Path('out'), [slide], PIXEL_SIZE, tuple(FORMATS))
     outcome = outcome_of('a b.png', image[..., ::-1], found, results.formats, PIXEL_SIZE)
-    results.add(slide, 1, outcome)
+    results.add(slide, outcome)
     results.write({})
     return label_map
 

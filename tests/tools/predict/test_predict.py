@@ -96,6 +96,7 @@ def test_settings_say_how_it_was_done(lab) -> None:
         'calibration': None,
         'scale': 2,
         'scale_by_cells': None,
+        'scales': {'a.png': {'scale': 2, 'from': 'given'}},
         'tile_height_width': [100, 200],
         'test_time_augmentation': False,
         'pixel_size_um': 0.1,
