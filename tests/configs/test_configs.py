@@ -11,7 +11,6 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import RUNNERS, init_default_scope
 
 from custom_modules import MapLayerNorm, WindowedViT
-from custom_modules.engine.config_check import find_unread_in_file
 from custom_modules.engine.custom_keys import check_custom_keys
 from custom_modules.models.encoders.shape import CONFIGS as SHAPES
 from custom_modules.models.encoders.shape import shape_of
@@ -39,21 +38,9 @@ def test_opens_with_a_comment_and_the_command(path: Path) -> None:
     assert 'make ' in head or 'mim train mmdet configs/' in head
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=by_name)
-def test_dump_and_load_again_is_the_same(path: Path, tmp_path: Path) -> None:
-    config = Config.fromfile(path)
-    config.dump(tmp_path / 'dumped.py')
-    assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == config.to_dict()
-
-
 def each(settings: object) -> list:
     """Those of all stages of a cascade, or the only ones."""
     return settings if isinstance(settings, list) else [settings]
-
-
-@pytest.mark.parametrize('path', CONFIGS, ids=by_name)
-def test_every_setting_is_read(path: Path) -> None:
-    assert not find_unread_in_file(str(path))
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=by_name)
