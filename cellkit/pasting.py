@@ -46,8 +46,9 @@ def lift(image: np.ndarray, label_map: np.ndarray, label: int, box: np.ndarray) 
         box: Its (x1, y1, x2, y2), the right and lower edge exclusive.
 
     Returns:
-        The cell with a margin; None where it touches the border, since it may not be whole, or has
-        no background beside it.
+        The cell with a margin; None where it touches the border, since it may not be whole, has
+        no background beside it, or only such as is darker than it: the unlabelled line between
+        cells that overlap, say.
     """
     x1, y1, x2, y2 = box.tolist()
     height, width = label_map.shape
@@ -65,7 +66,7 @@ def lift(image: np.ndarray, label_map: np.ndarray, label: int, box: np.ndarray) 
     white = np.maximum(np.median(window[beside], axis=0), 1)
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), FEATHER)[..., None]
     light = 1 + soft * (window / white.astype(np.float32) - 1)
-    return Patch(mask, light)
+    return Patch(mask, light) if light[mask].mean() < 1 else None
 
 
 def lay(

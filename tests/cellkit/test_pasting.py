@@ -55,3 +55,5 @@ def test_what_may_not_be_whole_or_stands_in_no_light_is_left() -> None:
     assert lift(image[12:], label_map[12:], 3, BOX - [0, 12, 0, 12]) is None
     crowded = np.where(label_map == 0, 9, label_map).astype(np.uint8)
     assert lift(image, crowded, 3, BOX) is None
+    image[label_map == 0] //= 4  # now it would be a hole that is lit
+    assert lift(image, label_map, 3, BOX) is None
