@@ -15,23 +15,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.harness import ROOT, machine, markdown_table
-from benchmarks.training import POINT, digest, keep_settings, stretched, train_run
+from benchmarks.training import POINT, keep_settings, stretched, train_run
 from cellkit.errors import UserError
 from cellkit.files.prepared import annotation_file
 from cellkit.files.prepared import data_root as named_data_root
-from cellkit.files.writing import read_object, sha256_of, write_json, write_whole
+from cellkit.files.writing import (
+    read_object,
+    sha256_of,
+    sha256_of_settings,
+    write_json,
+    write_whole,
+)
+from cellkit.metrics.comparison import STANDARD_ERRORS, difference_of_means
+from tools.results import COLUMNS as ALL_COLUMNS
+from tools.results import NOT_MEASURED, form_of, mean_of
 from tools.runs.log import read_training_log
 
 PRETRAINING = ROOT / 'configs' / 'pretrain' / 'mae_vitti_smears.py'
 DETECTOR = ROOT / 'configs' / 'bccd_vitti_mask_rcnn_cpu.py'
 STARTS = {'scratch': 'from scratch', 'mae': 'pretrained'}
-COLUMNS = (
-    ('mask AP', 'coco/segm_mAP'),
-    ('AP50', 'coco/segm_mAP_50'),
-    ('Dice, pooled', 'pixel/dice_pooled'),
-    ('count error', 'count/relative_error'),
-)
-NOT_MEASURED = 'not measured'
+FIGURES = {
+    'coco/segm_mAP', 'coco/segm_mAP_50', 'pixel/dice_pooled', 'count/relative_error',
+}  # fmt: skip
+COLUMNS = [column for column in ALL_COLUMNS if column[1] in FIGURES]
 READ = (
     'model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'train_pipeline', 'test_pipeline',
     'randomness',
@@ -106,7 +112,7 @@ def _digest(text: str) -> str:
 
     content = Config.fromstring(text, '.py').to_dict()
     content['model']['backbone'].pop('init_cfg', None)
-    return digest({key: content.get(key) for key in READ})
+    return sha256_of_settings({key: content.get(key) for key in READ})
 
 
 def measure(plan: Plan, name: str, text: str, steps: int, about: dict[str, Any]) -> dict[str, Any]:
@@ -225,45 +231,25 @@ def _values(points: Sequence[dict[str, Any]], key: str) -> list[float]:
 def _cells(points: Sequence[dict[str, Any]]) -> list[str]:
     if not points:
         return [NOT_MEASURED] * (len(COLUMNS) + 1)
-    cells = [_mean(_values(points, key), key) for _, key in COLUMNS]
+    cells = [mean_of(_values(points, key), form_of(key)) for _, key in COLUMNS]
     return [*cells, f'{statistics.fmean(point["minutes"] for point in points):.1f}']
-
-
-def _form(key: str) -> str:
-    return '.1%' if key.startswith('count/') else '.3f'
-
-
-def _mean(values: Sequence[float], key: str) -> str:
-    if not values:
-        return NOT_MEASURED
-    mean = format(statistics.fmean(values), _form(key))
-    return mean if len(values) < 2 else f'{mean} ± {statistics.stdev(values):{_form(key)}}'
-
-
-def gain(scratch: Sequence[float], pretrained: Sequence[float]) -> tuple[float, float]:
-    """Difference of the means and its standard error, NaN for a single run."""
-    spreads = [
-        statistics.variance(each) / len(each) if len(each) > 1 else math.nan
-        for each in (scratch, pretrained)
-    ]
-    return statistics.fmean(pretrained) - statistics.fmean(scratch), math.sqrt(sum(spreads))
 
 
 def _difference(scratch: Sequence[float], pretrained: Sequence[float], key: str) -> str:
     if not (scratch and pretrained):
         return NOT_MEASURED
-    difference, error = gain(scratch, pretrained)
-    text = format(difference, f'+{_form(key)}')
-    return text if math.isnan(error) else f'{text} ± {error:{_form(key)}}'
+    difference, error = difference_of_means(scratch, pretrained)
+    text = format(difference, f'+{form_of(key)}')
+    return text if math.isnan(error) else f'{text} ± {error:{form_of(key)}}'
 
 
 def _verdict(scratch: Sequence[float], pretrained: Sequence[float]) -> str:
     if not (scratch and pretrained):
         return ''
-    difference, error = gain(scratch, pretrained)
+    difference, error = difference_of_means(scratch, pretrained)
     if math.isnan(error):
         return 'One run each says nothing of chance.'
-    if abs(difference) <= 2 * error:
+    if abs(difference) <= STANDARD_ERRORS * error:
         return 'In mask AP the difference is within chance (two standard errors).'
     word = 'helps' if difference > 0 else 'does harm'
     return f'In mask AP pretraining {word}, by more than two standard errors.'

@@ -19,11 +19,12 @@ import numpy as np
 
 from benchmarks.harness import SAMPLE, machine, markdown_table
 from cellkit.files.pictures import read_picture
+from cellkit.smears.looks import REFERENCE_SIZE
 from cellkit.smears.smear import draw_smear
 from tools.predict import predict
 from tools.predict.slides import find_slides
 
-HEIGHT, WIDTH = 1200, 1600
+HEIGHT, WIDTH = REFERENCE_SIZE
 NEAR = 3
 """Pixels from a seam or border within which a cell counts as cut, and one more for each pixel by
 which the network's picture is enlarged."""

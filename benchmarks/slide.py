@@ -18,9 +18,10 @@ import numpy as np
 import tifffile
 
 from benchmarks.harness import ROOT, machine, markdown_table
+from cellkit.smears.looks import REFERENCE_SIZE
 from cellkit.smears.smear import draw_smear
 
-HEIGHT, WIDTH = 1200, 1600
+HEIGHT, WIDTH = REFERENCE_SIZE
 TILE = 400
 """Sides of the file's tiles, pixels: they divide a field's."""
 

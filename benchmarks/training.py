@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -20,7 +18,7 @@ SETTINGS = 'settings.json'
 """What a run folder's run is made with, written before it begins."""
 
 POINT = 'point.json'
-"""What was measured of a run, written last."""
+"""What was measured of a run, written last; tables and plots are made of these files alone."""
 
 
 def train_run(config: Path, folder: Path, data_root: Path) -> None:
@@ -92,8 +90,3 @@ def stretched(schedule: list[dict[str, Any]], factor: float) -> list[dict[str, A
             part['end'] = max(part['end'], part.get('begin', 0) + 2)  # MMEngine's shortest
         found.append(part)
     return found
-
-
-def digest(content: Any) -> str:
-    """SHA-256 of settings."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.labels.points import Point, labelled, subset
-from benchmarks.training import POINT, digest, keep_settings, steps_of, stretched, train_run
+from benchmarks.training import POINT, keep_settings, steps_of, stretched, train_run
 from cellkit.errors import UserError
 from cellkit.files.prepared import annotation_file
-from cellkit.files.writing import sha256_of, write_json, write_whole
+from cellkit.files.writing import sha256_of, sha256_of_settings, write_json, write_whole
 from cellkit.metrics.records import DEFAULT_THRESHOLD
 from tools.runs.log import read_training_log
-
-"""What a finished run folder holds; tables and plot are made of these files alone."""
 
 CONFIG = """# Written by benchmarks/labels.
 _base_ = {base!r}
@@ -128,7 +126,7 @@ def _digest(content: Mapping[str, Any]) -> str:
     dataset = {k: v for k, v in train['dataset'].items() if k not in ('data_root', 'ann_file')}
     read = [content.get(key) for key in ('model', 'optim_wrapper', 'param_scheduler')]
     read += [train['batch_size'], dataset, test['dataset']['pipeline']]
-    return digest(read)
+    return sha256_of_settings(read)
 
 
 def measure(point: Point, start: Start, coco: Mapping[str, Any], root: Path, out: Path) -> bool:

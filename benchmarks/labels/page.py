@@ -20,6 +20,7 @@ from cellkit.errors import UserError
 from cellkit.files.writing import read_object, write_between_marks, write_whole
 from tools.report.figures import BLUE, ORANGE, STYLE
 from tools.results import COLUMNS as ALL_COLUMNS
+from tools.results import form_of
 
 COLUMNS = [(name, key) for name, key in ALL_COLUMNS if not key.startswith('instance/')]
 PANELS = [(name, key) for name, key in COLUMNS if key.startswith(('coco/', 'pixel/dice'))]
@@ -83,7 +84,7 @@ def _cell(found: Sequence[float | None], key: str) -> str:
     values = [value for value in found if value is not None]
     if not values:
         return NOT_MEASURED
-    form = '.1%' if key.startswith('count/') else '.3f'
+    form = form_of(key)
     mean = format(math.fsum(values) / len(values), form)
     return mean if len(values) == 1 else f'{mean} ({min(values):{form}} to {max(values):{form}})'
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from benchmarks.harness import ROOT
 from benchmarks.recipes.recipes import RECIPES, Recipe
-from benchmarks.training import digest, keep_settings, steps_of, train_run
+from benchmarks.training import keep_settings, steps_of, train_run
 from cellkit.errors import UserError
 from cellkit.files.prepared import annotation_file
-from cellkit.files.writing import sha256_of
+from cellkit.files.writing import sha256_of, sha256_of_settings
 
 CONFIGS = ROOT / 'configs'
 CHECKPOINTS = 4
@@ -77,7 +77,7 @@ def opened(name: str, recipe: Recipe, steps: int) -> Opened | None:
     settings = {
         'steps': steps,
         'config': config.stem,
-        'config_sha256': digest(_without_places({key: found.get(key) for key in READ})),
+        'config_sha256': sha256_of_settings(_without_places({key: found.get(key) for key in READ})),
         'start_sha256': start and sha256_of(ROOT / start),
     }
     return Opened(name, recipe, config, overrides, steps, settings)

@@ -11,7 +11,7 @@ from benchmarks.recipes.recipes import BASELINE, RECIPES
 from tools.results.ablation import ablation
 from tools.runs.run import Run
 
-PARTS = {'val': 'validation', 'test': 'test'}
+PARTS = ('val', 'test')
 
 
 def results(out: Path) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tifffile import TiffFile, TiffPage
 
-from cellkit.files.tiff import MAGIC, pictures_of
+from cellkit.files.tiff import opened, pictures_of
 
 PLAUSIBLE = (0.01, 10.0)
 """Micrometres a pixel of microscopes; 72 dots an inch, which programs write unasked, is 353."""
@@ -35,17 +35,13 @@ class PixelSize(NamedTuple):
 
 def pixel_size_of(path: Path) -> PixelSize | None:
     """The pixel size that a TIFF tells; None where it tells none or no plausible one."""
-    if not path.is_file():  # a named pipe would wait for ever
-        return None
     try:
-        with path.open('rb') as file:
-            if file.read(4) not in MAGIC:
+        with opened(path) as tif:
+            if tif is None:
                 return None
-            file.seek(0)
-            with TiffFile(file) as tif:
-                page = pictures_of(tif)[0].keyframe
-                # A program's own words before tags, which others fill with anything.
-                found = [_of_ome(tif), _of_aperio(page), _of_imagej(tif, page), _of_tags(page)]
+            page = pictures_of(tif)[0].keyframe
+            # A program's own words before tags, which others fill with anything.
+            found = [_of_ome(tif), _of_aperio(page), _of_imagej(tif, page), _of_tags(page)]
     except Exception:  # tifffile raises many kinds on damaged files, of which the reader tells
         return None
     return next((size for size in found if size), None)

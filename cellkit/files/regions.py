@@ -20,7 +20,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from cellkit.errors import BadFile
 from cellkit.files.stored import UNKNOWN, to_picture
-from cellkit.files.tiff import MAGIC, check_whole, is_broken, is_fluorescence, pictures_of
+from cellkit.files.tiff import check_whole, is_broken, is_fluorescence, opened, pictures_of
 from cellkit.files.tiff_channels import with_meaning
 from cellkit.tiles import Window
 
@@ -142,20 +142,15 @@ def has_regions(path: Path, least: int | None = None) -> bool:
         path: The file.
         least: It has more pixels than this; than :data:`LARGE` when None.
     """
-    if not path.is_file():  # a named pipe would wait for ever
-        return False
     try:
-        with path.open('rb') as file:
-            if file.read(4) not in MAGIC:
+        with opened(path) as tif:
+            first = tif and tif.pages.first
+            least = LARGE if least is None else least
+            if first is None or first.imagelength * first.imagewidth <= least:
                 return False
-            file.seek(0)
-            with TiffFile(file) as tif:
-                first = tif.pages.first
-                if first.imagelength * first.imagewidth <= (LARGE if least is None else least):
-                    return False
-                (series, *_) = pictures_of(tif)
-                alone = len(series.pages) == 1 and not is_fluorescence(tif)
-                return alone and _is_simple(series.keyframe)
+            (series, *_) = pictures_of(tif)
+            alone = len(series.pages) == 1 and not is_fluorescence(tif)
+            return alone and _is_simple(series.keyframe)
     except Exception:  # the reader of whole pictures says what is wrong
         return False
 

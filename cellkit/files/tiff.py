@@ -9,7 +9,10 @@ import io
 import logging
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from mmap import mmap
+from pathlib import Path
 from typing import BinaryIO
 
 import cv2
@@ -70,6 +73,21 @@ def read_tiff(content: bytes) -> Stored:
     turn = page.tags.valueof(274, 1)
     stored.turn = turn if turn in range(1, 9) else 1
     return stored
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[TiffFile | None]:
+    """A file for what it says of itself; None where it is no TIFF. tifffile's errors pass."""
+    if not path.is_file():  # a named pipe would wait for ever
+        yield None
+        return
+    with path.open('rb') as file:
+        if file.read(4) not in MAGIC:
+            yield None
+            return
+        file.seek(0)
+        with TiffFile(file) as tif:
+            yield tif
 
 
 def pictures_of(tif: TiffFile) -> list[TiffPageSeries]:

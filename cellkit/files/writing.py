@@ -56,6 +56,13 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return f'\ufeff{text.getvalue()}'
 
 
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, without a line break at its end."""
+    lines = [header, ['---'] * len(header), *rows]
+    cells = [[cell.replace('|', '\\|') for cell in line] for line in lines]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in cells)
+
+
 def write_between_marks(file: Path, text: str, name: str) -> None:
     """Replace what stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` of a page.
 
@@ -78,6 +85,11 @@ def sha256_of(file: Path) -> str:
         while chunk := content.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def sha256_of_settings(content: Any) -> str:
+    """SHA-256 of values for JSON, in whatever order their keys are."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def sha256_of_each(files: Iterable[Path]) -> Iterator[str]:

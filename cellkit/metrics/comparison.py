@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -12,6 +14,8 @@ from cellkit.metrics.records import ImageRecord, values_by_weights
 
 BIASES = ('count/relative_bias',)
 """Compared by their size: of -3 % and +3 % neither is better."""
+STANDARD_ERRORS = 2.0
+"""That the means of two kinds of runs must be apart to be told apart."""
 SMALLER_IS_BETTER = ('count/relative_error', 'count/mae', *BIASES)
 
 
@@ -86,3 +90,15 @@ def _by_size(
         return found | {name: abs(found[name]) for name in BIASES}
 
     return sizes
+
+
+def difference_of_means(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
+    """How much more the mean of independent runs is than that of others, and the standard error.
+
+    Of fewer than two runs of either the error is NaN. Welch's: the variances need not be alike.
+    """
+    spreads = [
+        statistics.variance(each) / len(each) if len(each) > 1 else math.nan
+        for each in (before, after)
+    ]
+    return statistics.fmean(after) - statistics.fmean(before), math.sqrt(sum(spreads))

@@ -8,9 +8,10 @@ from mmengine.config import Config
 
 from benchmarks import pretraining
 from benchmarks.__main__ import main
-from benchmarks.pretraining import Plan, gain, results
+from benchmarks.pretraining import Plan, results
 from cellkit.errors import UserError
 from cellkit.files.writing import write_json
+from cellkit.metrics.comparison import difference_of_means
 from tools.runs import child
 
 ROOT = Path(__file__).parents[2]
@@ -112,10 +113,10 @@ def test_the_gain_is_that_of_a_t_test() -> None:
     from scipy.stats import ttest_ind
 
     scratch, pretrained = [0.5, 0.52, 0.47], [0.55, 0.61, 0.58]
-    difference, error = gain(scratch, pretrained)
+    difference, error = difference_of_means(scratch, pretrained)
     found = ttest_ind(pretrained, scratch, equal_var=False)
     assert difference / error == pytest.approx(found.statistic)
-    assert math.isnan(gain([0.5], [0.6])[1])
+    assert math.isnan(difference_of_means([0.5], [0.6])[1])
 
 
 @pytest.mark.parametrize(

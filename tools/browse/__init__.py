@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from cellkit.errors import UserError
+from cellkit.files.prepared import PARTS
 from cellkit.files.program import quiet
 from cellkit.files.writing import write_whole
-
-PARTS = ('train', 'val', 'test')
 
 
 def browse(

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cellkit.files.prepared import PARTS
 from cellkit.files.program import run_program, words
-from tools.browse import PARTS, browse
+from tools.browse import browse
 
 
 def parser() -> argparse.ArgumentParser:

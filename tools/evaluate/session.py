@@ -170,8 +170,8 @@ class Session:
             threshold = choice.value
             source = 'from count errors on validation'
             if len(records) >= LEAST_IMAGES:  # of fewer there is no fair standard error
-                source += f', where {choice.low:g} to {choice.high:g} do as well '
-                source += 'within one standard error'
+                good = f'{choice.low:g} to {choice.high:g}'
+                source += f', where {good} do as well within one standard error'
             if not any(record.found(choice.thresholds[0]) for record in records):
                 source = 'the default: nothing was predicted on validation, so none could be chosen'
             validation = values(records, threshold)

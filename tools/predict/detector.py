@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -16,7 +14,7 @@ from mmdet.utils import get_test_pipeline_cfg
 from mmengine.registry import init_default_scope
 
 from cellkit.errors import UserError
-from cellkit.files.writing import sha256_of
+from cellkit.files.writing import sha256_of, sha256_of_settings
 from cellkit.overlaps import keep_labels
 from cellkit.rows import cells_of
 from cellkit.tiles import Piece, Window, cut_margin, least_overlap, pieces_of, tile_windows
@@ -162,10 +160,9 @@ class Detector:
 
     def identity(self) -> dict[str, Any]:
         """What its results hang on, for JSON: weights, config and options."""
-        config = json.dumps(self._checkpoint.config.to_dict(), default=str, sort_keys=True)
         return {
             'weights': sha256_of(self._checkpoint.file),
-            'config': hashlib.sha256(config.encode()).hexdigest(),
+            'config': sha256_of_settings(self._checkpoint.config.to_dict()),
             'scores': [self.score_thr, self.least_score],
             'tile': list(self.tile or ()),
             'device': self.device,

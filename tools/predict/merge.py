@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from cellkit.metrics.calibrated import Calibration
 from tools.predict.earlier import Earlier
 from tools.predict.results import write_all
 from tools.predict.shards import SHARDS, read_shards
-from tools.predict.tables import Micrometres, Record, Tables
+from tools.predict.tables import Micrometres, OfTables, Record, Tables
 
 
-class Merged(NamedTuple):
+@dataclass(frozen=True)
+class Merged(OfTables):
     """What a merge wrote, as of :class:`tools.predict.results.Results`."""
 
     out: Path
@@ -23,21 +24,6 @@ class Merged(NamedTuple):
     problems: list[str]
     notes: list[str]
     stopped: bool = False
-
-    @property
-    def counts(self) -> list[dict[str, Any]]:
-        """Rows of ``counts.csv``."""
-        return self.tables.counts
-
-    @property
-    def cells(self) -> list[dict[str, Any]]:
-        """Rows of ``cells.csv``."""
-        return self.tables.cells
-
-    @property
-    def interval(self) -> tuple[int, int] | None:
-        """95 % interval for the number of cells in all pictures, if one is known."""
-        return self.tables.interval
 
 
 def merge(out: str | Path) -> Merged:

@@ -29,12 +29,12 @@ from tools.predict.problems import problem_of
 from tools.predict.shards import Shard, begin_shard, write_shard
 from tools.predict.sizes import Sizes
 from tools.predict.slides import SETTINGS, Slide
-from tools.predict.tables import Micrometres, Tables
+from tools.predict.tables import Micrometres, OfTables, Tables
 from tools.predict.tile_store import UNFINISHED, clear
 from tools.predict.workers import MOST, pools
 
 
-class Results:
+class Results(OfTables):
     """What was found in pictures, and the folder that it is written to.
 
     Args:
@@ -90,21 +90,6 @@ class Results:
         self._journal = Journal(shard.folder(out) if shard else out)
         self._cells = cells
         self._identity: dict[str, Any] = {}
-
-    @property
-    def counts(self) -> list[dict[str, Any]]:
-        """Rows of ``counts.csv``, a dict for each picture that was done."""
-        return self.tables.counts
-
-    @property
-    def cells(self) -> list[dict[str, Any]]:
-        """Rows of ``cells.csv``, a dict for each cell."""
-        return self.tables.cells
-
-    @property
-    def interval(self) -> tuple[int, int] | None:
-        """95 % interval for the number of cells in all pictures that were done, if one is known."""
-        return self.tables.interval
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Note in ``settings.json`` what is to be done, so that a killed run's folder is known."""

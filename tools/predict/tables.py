@@ -85,6 +85,27 @@ class Record(NamedTuple):
     evidence: list[float] | None
 
 
+class OfTables:
+    """What is read of tables, for whoever has them."""
+
+    tables: Tables
+
+    @property
+    def counts(self) -> list[dict[str, Any]]:
+        """Rows of ``counts.csv``, a dict for each picture that was done."""
+        return self.tables.counts
+
+    @property
+    def cells(self) -> list[dict[str, Any]]:
+        """Rows of ``cells.csv``, a dict for each cell."""
+        return self.tables.cells
+
+    @property
+    def interval(self) -> tuple[int, int] | None:
+        """95 % interval for the number of cells in all pictures that were done, if one is known."""
+        return self.tables.interval
+
+
 class Tables:
     """Grow by a picture at a time, in the order of the listing.
 

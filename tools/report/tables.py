@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cellkit.files.writing import csv_text
+from cellkit.files.writing import csv_text, markdown_table
 from cellkit.metrics.error_analysis import FOUND, PREDICTED_OUTCOMES, TRUE_OUTCOMES
 from cellkit.metrics.records import VALUES
 from tools.report.analysis import Analysis, Part
@@ -63,9 +63,7 @@ class Table(NamedTuple):
 
     def markdown(self) -> str:
         """A Markdown table."""
-        lines = [self.header, ('---',) * len(self.header), *self.rows]
-        cells = [[cell.replace('|', '\\|') for cell in line] for line in lines]
-        return ''.join(f'| {" | ".join(line)} |\n' for line in cells)
+        return f'{markdown_table(self.header, self.rows)}\n'
 
 
 def tiles(evaluation: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cellkit.errors import UserError
-from cellkit.files.writing import write_between_marks
+from cellkit.files.writing import markdown_table, write_between_marks
 from tools.runs.log import read_training_log
 
 COLUMNS = (
@@ -18,6 +19,7 @@ COLUMNS = (
     ('F1 at IoU 0.5', 'instance/f1_50'),
     ('count error', 'count/relative_error'),
 )
+NOT_MEASURED = 'not measured'
 
 
 def results_table(rows: Mapping[str, Path | str], into: Path | str | None = None) -> str:
@@ -32,8 +34,7 @@ def results_table(rows: Mapping[str, Path | str], into: Path | str | None = None
     """
     header = ['run', 'trained and tested on', *(name for name, _ in COLUMNS), 'training steps']
     cells = [row(name, Path(folder)) for name, folder in rows.items()]
-    lines = [header, ['---'] * len(header), *cells]
-    text = '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+    text = markdown_table(header, cells)
     if into is not None:
         write_between_marks(Path(into), text, 'results')
     return text
@@ -54,6 +55,19 @@ def row(name: str, folder: Path) -> list[str]:
     called = f'{run.name} --tta' if result.get('test_time_augmentation') else folder.name
     cells = [f'`{called}`', name]
     for _, key in COLUMNS:
-        value, form = result['figures'].get(key), '.1%' if key.startswith('count/') else '.3f'
-        cells.append('not measured' if value is None else format(value, form))
-    return [*cells, f'{minutes:.0f} min' if minutes else 'not measured']
+        value = result['figures'].get(key)
+        cells.append(NOT_MEASURED if value is None else format(value, form_of(key)))
+    return [*cells, f'{minutes:.0f} min' if minutes else NOT_MEASURED]
+
+
+def form_of(key: str) -> str:
+    """How a figure is written."""
+    return '.1%' if key.startswith('count/') else '.3f'
+
+
+def mean_of(values: Sequence[float], form: str) -> str:
+    """The mean of several runs, ± their standard deviation where they are several."""
+    if not values:
+        return NOT_MEASURED
+    mean = format(statistics.fmean(values), form)
+    return mean if len(values) < 2 else f'{mean} ± {statistics.stdev(values):{form}}'

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cellkit.files.writing import markdown_table
 from cellkit.metrics.bootstrap import (
     LEAST_IMAGES,
     Difference,
@@ -17,14 +18,13 @@ from cellkit.metrics.bootstrap import (
     paired_differences,
     resampled_weights,
 )
+from cellkit.metrics.comparison import STANDARD_ERRORS, difference_of_means
 from cellkit.metrics.records import values_by_weights
-from tools.results import COLUMNS
+from tools.results import COLUMNS, NOT_MEASURED, form_of, mean_of
 from tools.results.trained import Trained, read_trained, same_images
 
-NOT_MEASURED = 'not measured'
 JUDGED = 'coco/segm_mAP'
 SAMPLES = 1000
-ERRORS = 2.0  # standard errors of the seeds' means that a difference must exceed
 
 Values = Callable[[np.ndarray], dict[str, float]]
 
@@ -101,13 +101,13 @@ def ablation(
     names = [name for name, _ in COLUMNS]
     facts = ['data', 'encoder', 'start', 'seeds', 'steps', 'minutes', 'memory']
     parts = [
-        _table(['recipe', *facts], trained),
+        markdown_table(['recipe', *facts], trained),
         f'On {images} {part} images:',
-        _table(['recipe', *names], figures),
+        markdown_table(['recipe', *names], figures),
     ]
     if differences:
         header = ['recipe', *names, f'more than chance ({names[0]})']
-        parts += [f'Less {baseline}, on the same images:', _table(header, differences)]
+        parts += [f'Less {baseline}, on the same images:', markdown_table(header, differences)]
     return '\n\n'.join([*parts, _note(weights is not None), *([told] if missing else [])])
 
 
@@ -136,15 +136,11 @@ def _figures(recipe: Recipe, weights: np.ndarray | None) -> list[str]:
     between = {} if weights is None else confidence_intervals(recipe.values, weights)
     cells = []
     for _, key in COLUMNS:
-        found, form = recipe.seeds(key), _form(key)
-        if not found:
-            cells.append(NOT_MEASURED)
-            continue
-        text = format(statistics.fmean(found), form)
-        if len(found) > 1:
-            text += f' ± {statistics.stdev(found):{form}}'
+        found, form = recipe.seeds(key), form_of(key)
         low, high = between.get(key, (math.nan, math.nan))
-        cells.append(text if math.isnan(low) else f'{text} ({low:{form}} to {high:{form}})')
+        known = found and not math.isnan(low)
+        text = f' ({low:{form}} to {high:{form}})' if known else ''
+        cells.append(mean_of(found, form) + text)
     return cells
 
 
@@ -153,7 +149,7 @@ def _differences(recipe: Recipe, base: Recipe, weights: np.ndarray | None) -> li
     between = {} if weights is None else paired_differences(recipe.values, base.values, weights)
     cells = []
     for _, key in COLUMNS:
-        both, form = [one.seeds(key) for one in (recipe, base)], f'+{_form(key)}'
+        both, form = [one.seeds(key) for one in (recipe, base)], f'+{form_of(key)}'
         if not all(both):
             cells.append(NOT_MEASURED)
             continue
@@ -170,20 +166,10 @@ def _verdict(one: Sequence[float], other: Sequence[float], between: Difference |
         return 'too few images'
     if min(len(one), len(other)) < 2:
         return 'one seed'
-    error = math.sqrt(sum(statistics.variance(found) / len(found) for found in (one, other)))
-    difference = statistics.fmean(one) - statistics.fmean(other)
-    if abs(difference) <= ERRORS * error or between.low <= 0 <= between.high:
+    difference, error = difference_of_means(other, one)
+    if abs(difference) <= STANDARD_ERRORS * error or between.low <= 0 <= between.high:
         return 'not sure'
     return 'better' if difference > 0 else 'worse'
-
-
-def _form(key: str) -> str:
-    return '.1%' if key.startswith('count/') else '.3f'
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ['---'] * len(header), *rows]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
 def _note(intervals: bool) -> str:
@@ -196,5 +182,5 @@ def _note(intervals: bool) -> str:
     return (
         f'{text} In brackets 95 % intervals over the images, of the difference by pairs '
         f'({SAMPLES} bootstrap samples). *More than chance*: that interval leaves out 0, and the '
-        f'difference is above {ERRORS:g} standard errors of the means over seeds.'
+        f'difference is above {STANDARD_ERRORS:g} standard errors of the means over seeds.'
     )

@@ -17,11 +17,7 @@ def read_config(file: Path) -> Config:
         UserError: It isn't there or can't be read.
     """
     if not file.is_file():
-        near = ', '.join(sorted(other.name for other in file.parent.glob('*.py')))
-        raise UserError(
-            f'{file}: there is no such config'
-            + (f'; {file.parent} has {near}' if near else '; give the path of a .py file')
-        )
+        raise UserError(f'{file}: there is no such config{beside(file)}')
     try:
         with quiet():
             return Config.fromfile(file)
@@ -31,3 +27,9 @@ def read_config(file: Path) -> Config:
             f"{file} can't be read ({type(error).__name__}: {reason}); correct it or a file that "
             'it inherits'
         ) from error
+
+
+def beside(file: Path) -> str:
+    """The end of a sentence on a Python file that is not there: those that are."""
+    near = ', '.join(sorted(other.name for other in file.parent.glob('*.py')))
+    return f'; {file.parent} has {near}' if near else '; give the path of a .py file'

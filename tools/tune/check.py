@@ -14,6 +14,7 @@ from optuna.distributions import CategoricalDistribution
 from cellkit.errors import UserError
 from cellkit.files.program import quiet
 from cellkit.files.writing import sha256_of
+from tools.runs.config_file import beside
 from tools.runs.overrides import apply_overrides
 from tools.runs.predictions import annotations_of, part_dataset
 from tools.tune.space import Space, candidates
@@ -28,11 +29,7 @@ def read_config(space: Space) -> Config:
         UserError: It isn't there or can't be read.
     """
     if not space.config.is_file():
-        near = ', '.join(sorted(file.name for file in space.config.parent.glob('*.py')))
-        raise UserError(
-            f'{space.file}: there is no config {space.config}'
-            + (f'; {space.config.parent} has {near}' if near else '')
-        )
+        raise UserError(f'{space.file}: there is no config {space.config}{beside(space.config)}')
     try:
         with quiet():
             return Config.fromfile(space.config)

@@ -14,7 +14,7 @@ from tools.report.content import data_uri
 from tools.report.tables import Table
 from tools.tune import figures
 from tools.tune.findings import Findings, Row
-from tools.tune.space import TRAININGS
+from tools.tune.space import TRAININGS, short
 
 SHOWN = 100  # trials in the page's table; the file beside it has them all
 TOLD = ('complete', 'pruned', 'failed', 'running')
@@ -88,11 +88,6 @@ def _cells(findings: Findings, row: Row, names: list[str]) -> tuple[str, ...]:
     minutes = '' if row.seconds is None else f'{row.seconds / 60:.1f}'
     why = row.reason or ('the default settings' if row.default else '')
     return (str(row.number), row.state, why, *values, minutes, *settings)
-
-
-def short(value: Any) -> str:
-    """A setting in a few letters."""
-    return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
 def ranges(findings: Findings) -> list[tuple[str, str]]:

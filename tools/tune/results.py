@@ -9,14 +9,15 @@ A row is a space; its best settings are held against the default ones by the thr
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cellkit.files.program import run_program
-from cellkit.files.writing import read_object, write_between_marks
+from cellkit.files.writing import markdown_table, read_object, write_between_marks
+from cellkit.metrics.comparison import STANDARD_ERRORS, difference_of_means
+from tools.results import NOT_MEASURED, mean_of
 from tools.tune import FOLDER
 
 SPACES = Path('configs/tune')
@@ -24,13 +25,11 @@ HEADER = (
     'space', 'trials: complete, pruned, failed', 'value', 'best trial', 'default, three seeds',
     'best, three seeds', 'more than chance',
 )  # fmt: skip
-UNKNOWN = 'not measured'
 
 
 def results_table(spaces: Sequence[Path], out: Path = FOLDER) -> str:
     """The Markdown table of some spaces' studies in a folder."""
-    lines = [HEADER, ('---',) * len(HEADER), *(row(space.stem, out) for space in spaces)]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+    return markdown_table(HEADER, [row(space.stem, out) for space in spaces])
 
 
 def row(name: str, out: Path) -> tuple[str, ...]:
@@ -38,13 +37,12 @@ def row(name: str, out: Path) -> tuple[str, ...]:
     found = read_object(out / name / 'found.json')
     best = found.get('best')
     if not best:
-        return (f'`{name}`', *(UNKNOWN,) * (len(HEADER) - 1))
+        return (f'`{name}`', *(NOT_MEASURED,) * (len(HEADER) - 1))
     states = found['states']
     key = next(iter(best['values']))
     trials = ', '.join(str(states.get(s, 0)) for s in ('complete', 'pruned', 'failed'))
     runs = {kind: repeated(out / f'{name}_repeat', kind, key) for kind in ('default', 'best')}
-    spread = [f'{statistics.mean(v):.3f} ± {statistics.stdev(v):.3f}' if len(v) > 1 else UNKNOWN
-              for v in runs.values()]  # fmt: skip
+    spread = [mean_of(v, '.3f') if len(v) > 1 else NOT_MEASURED for v in runs.values()]
     value = f'{best["values"][key]:.3f}'
     return (f'`{name}`', trials, f'`{key}`', value, *spread, verdict(*runs.values()))
 
@@ -58,10 +56,9 @@ def repeated(folder: Path, kind: str, key: str) -> list[float]:
 def verdict(default: Sequence[float], best: Sequence[float]) -> str:
     """Whether two means differ by more than two standard errors of their difference."""
     if min(len(default), len(best)) < 2:
-        return UNKNOWN
-    error = sum(statistics.variance(v) / len(v) for v in (default, best)) ** 0.5
-    difference = statistics.mean(best) - statistics.mean(default)
-    word = 'yes' if abs(difference) > 2 * error else 'no'
+        return NOT_MEASURED
+    difference, error = difference_of_means(default, best)
+    word = 'yes' if abs(difference) > STANDARD_ERRORS * error else 'no'
     return f'{word}: {difference:+.3f}, standard error {error:.3f}'
 
 

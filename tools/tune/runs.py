@@ -23,7 +23,7 @@ from tools.runs.log import read_training_log
 from tools.runs.run import Run
 from tools.tune.changed import write_changed
 from tools.tune.check import SECONDS, save_best, validations
-from tools.tune.space import Space
+from tools.tune.space import Space, short
 
 POLL = 1.0  # seconds between two looks at the log
 BEAT = 15.0  # seconds between two signs of life
@@ -95,7 +95,7 @@ class TrialRun:
         return outcome
 
     def _in_words(self) -> str:
-        return ', '.join(f'{name} = {_short(value)}' for name, value in self.parameters.items())
+        return ', '.join(f'{name} = {short(value)}' for name, value in self.parameters.items())
 
     def _command(self, begun: bool) -> list[Any]:
         command = [sys.executable, '-m', 'tools.tune.child', self.config, '--work-dir', self.run]
@@ -192,7 +192,3 @@ def reason_of(status: int, said: Path) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     last = lines[-1] if lines else f'it ended with status {status} and said nothing'
     return last.removeprefix('trial: ').rstrip('.')[:300]
-
-
-def _short(value: Any) -> str:
-    return f'{value:.4g}' if isinstance(value, float) else str(value)

@@ -30,7 +30,7 @@ from tools.tune.check import (
 )
 from tools.tune.findings import Findings
 from tools.tune.runs import Outcome, TrialRun, draw_parameters
-from tools.tune.space import Space
+from tools.tune.space import Space, short
 from tools.tune.study import GRACE, Workers, open_storage, open_study
 from tools.tune.thresholds import (
     MODEL_SETTINGS,
@@ -137,8 +137,7 @@ class TrainingSearch(Search):
         try:
             run = TrialRun(trial, self.space, self.folder, self.gpus)
             again = ', going on' if run.run.exists() else ''
-            named = ', '.join(f'{k}={v:.4g}' if isinstance(v, float) else f'{k}={v}'
-                              for k, v in run.parameters.items())  # fmt: skip
+            named = ', '.join(f'{name}={short(value)}' for name, value in run.parameters.items())
             self._say(f'trial {trial.number}{again}: {named}')
             outcome = run.carry_out(lambda: self.workers.beat(trial))
         except UserError as error:  # the space's fault, found out late

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +20,8 @@ from optuna.distributions import (
 )
 
 from cellkit.errors import UserError
+from cellkit.files.writing import sha256_of_settings
+from tools.runs.config_file import beside
 from tools.tune.methods import PRUNERS, SAMPLERS, Method, read_method
 
 TRAININGS, PREDICTIONS = 'trainings', 'predictions'
@@ -154,8 +154,7 @@ class Space:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the description."""
-        text = json.dumps(self.description, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return sha256_of_settings(self.description)
 
 
 def read_space(
@@ -177,11 +176,7 @@ def read_space(
     """
     file = Path(file)
     if not file.is_file():
-        near = ', '.join(sorted(other.name for other in file.parent.glob('*.py')))
-        raise UserError(
-            f'{file}: there is no such space'
-            + (f'; {file.parent} has {near}' if near else '; give the path of a .py file')
-        )
+        raise UserError(f'{file}: there is no such space{beside(file)}')
     try:
         content = Config.fromfile(file, import_custom_modules=False).to_dict()
     except Exception as error:  # a space is a program
@@ -297,6 +292,11 @@ def _known(name: str, given: Mapping[str, Any], names: set[str]) -> None:
     for key in given:
         if key not in names:
             raise UserError(f'{name} has {key}=…, which no range has: {", ".join(sorted(names))}')
+
+
+def short(value: Any) -> str:
+    """A setting in a few letters."""
+    return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ import socket
 import time
 import uuid
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -289,8 +289,3 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         pass
     return True
-
-
-def ended(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Those that are over: complete, pruned or failed."""
-    return [trial for trial in trials if trial.state.is_finished()]

@@ -66,7 +66,9 @@ def convert(
     """
     parts = named(state_of(content, source), source)
     found = _Parts(parts, source)
-    notes = [*found.merge_attention(), *found.merge_feed_forward(), *found.split_tokens()]
+    notes = found.merge_attention()
+    found.merge_feed_forward()
+    notes += found.split_tokens()
     tensors = {name: tensor.detach().float() for name, tensor in found.tensors.items()}
     if 'layers.0.ffn.w3.weight' not in tensors and 'layers.0.ffn.layers.1.weight' not in tensors:
         raise BadFile(source, 'has no blocks of a plain vision transformer', 'give another file')
@@ -131,7 +133,7 @@ class _Parts:
                 self.tensors[bias] = rows
         return sorted(notes)
 
-    def merge_feed_forward(self) -> list[str]:
+    def merge_feed_forward(self) -> None:
         """Tells plain networks from SwiGLU's, which some pack and some keep apart."""
         for layer in self.layers:
             gated = f'{layer}.ffn.w1.weight' in self.tensors
@@ -148,7 +150,6 @@ class _Parts:
                     self._rename(last, f'{layer}.ffn.w3.{kind}')
                 self._rename(first, f'{layer}.ffn.{names[0]}.{kind}')
                 self._rename(last, f'{layer}.ffn.{names[1]}.{kind}')
-        return []
 
     def _is_packed(self, layer: str) -> bool:
         first, last = (self.tensors.get(f'{layer}.ffn.{n}.weight') for n in ('fc1', 'fc2'))

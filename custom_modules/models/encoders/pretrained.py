@@ -31,8 +31,8 @@ def read_encoder(
     """Read and convert an encoder; arguments as those of :class:`PretrainedEncoder`."""
     if (mean is None) != (std is None):
         raise UserError(f'{source}: mean and std go together; give both or neither')
-    content = read_checkpoint(source)
     file = local_file(source)
+    content = read_checkpoint(file, source)
     if is_converted(file):
         mean, std = IMAGENET
     elif mean is None:

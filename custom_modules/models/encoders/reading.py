@@ -32,21 +32,16 @@ HUB = 'hf://'
 HUB_FILES = 'model.safetensors', 'pytorch_model.bin'
 
 
-def read_checkpoint(source: str) -> Any:
-    """What a checkpoint holds.
+def local_file(source: str) -> Path:
+    """Where a checkpoint lies, once it is fetched.
 
     Args:
         source: Path, http(s) address, or ``hf://owner/name[/file]`` for Hugging Face.
 
     Raises:
         OSError: It is not there, or can't be fetched.
-        UserError: It is damaged, holds more than data, or has to be asked for first.
+        UserError: It has to be asked for first.
     """
-    return _read(local_file(source), source)
-
-
-def local_file(source: str) -> Path:
-    """Where a checkpoint lies, once it is fetched."""
     if source.startswith(HUB):
         return _from_hub(source)
     if urlparse(source).scheme in ('http', 'https'):
@@ -62,7 +57,16 @@ def local_file(source: str) -> Path:
     return file
 
 
-def _read(file: Path, source: str) -> Any:
+def read_checkpoint(file: Path, source: str) -> Any:
+    """What a checkpoint holds.
+
+    Args:
+        file: It.
+        source: Where it is from, for sentences.
+
+    Raises:
+        UserError: It is damaged, or holds more than data.
+    """
     again = 'copy it again, or take it from where its authors publish it'
     try:
         if file.suffix == '.safetensors':

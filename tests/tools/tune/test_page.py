@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from tools.tune.findings import Findings, gather
 from tools.tune.page import ranges, write
-from tools.tune.results import UNKNOWN, main, results_table, verdict
+from tools.tune.results import NOT_MEASURED, main, results_table, verdict
 from tools.tune.runs import draw_parameters
 from tools.tune.space import read_space
 
@@ -118,7 +118,7 @@ def test_the_table_of_results(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     (tmp_path / 'mine_repeat' / 'found.json').write_text(json.dumps({'trials': repeat}))
     mine, other = results_table([Path('mine.py'), Path('other.py')], tmp_path).splitlines()[2:]
     assert '| 10, 1, 1 | `coco/segm_mAP` | 0.550 | 0.510 ± 0.010 | 0.560 ± 0.010 | yes' in mine
-    assert other.count(UNKNOWN) == 6
+    assert other.count(NOT_MEASURED) == 6
     page = tmp_path / 'page.md'
     page.write_text('a\n<!-- tune:begin -->\nold\n<!-- tune:end -->\nb\n')
     assert main(['other.py', '--into', str(page), '--out', str(tmp_path)]) == 0
@@ -131,4 +131,4 @@ def test_the_table_of_results(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
 def test_chance_is_two_standard_errors() -> None:
     assert verdict([0.5, 0.6, 0.4], [0.55, 0.65, 0.45]).startswith('no: +0.050')
     assert verdict([0.5, 0.501], [0.55, 0.551]).startswith('yes: +0.050')
-    assert verdict([0.5], [0.6, 0.7]) == UNKNOWN
+    assert verdict([0.5], [0.6, 0.7]) == NOT_MEASURED
