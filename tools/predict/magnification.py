@@ -126,7 +126,7 @@ class Magnification:
         diameter = self.cells.diameter_um / pixel_size
         if diameter < LEAST_DIAMETER:
             return None
-        return self._choice(diameter, base, f'its pixel size of {pixel_size:g} µm')
+        return self._choice(diameter, base, pixel_size)
 
     def of_picture(
         self,
@@ -192,20 +192,23 @@ class Magnification:
             if found.cells < LEAST_CELLS or found.fit < LEAST_FIT:
                 break
             best = found
-        return self._choice(best.diameter, base, 'its cells')
+        return self._choice(best.diameter, base)
 
-    def _choice(self, diameter: float, base: tuple[int, int], source: str) -> Choice:
+    def _choice(
+        self, diameter: float, base: tuple[int, int], pixel_size: float | None = None
+    ) -> Choice:
         expected = self.expected(base)
         scale = expected / diameter
         if 1 / TOLERANCE <= scale <= TOLERANCE:
             return Choice()
+        told = f' by its pixel size of {pixel_size:g} µm' if pixel_size else ''
         remark = (
-            f'was done at scale {scale:.3g}, since its cells are {diameter:.0f} pixels across by '
-            f'{source}, where the model expects {expected:.0f}; --scale sets another, --scale 1 '
+            f'was done at scale {scale:.3g}, since its cells are {diameter:.0f} pixels across'
+            f'{told}, where the model expects {expected:.0f}; --scale sets another, --scale 1 '
             'leaves it as it is'
         )
-        word = 'cells' if source == 'its cells' else 'pixel size'
-        return Choice(scale, word, self.tile(diameter), remark)
+        source = 'pixel size' if pixel_size else 'cells'
+        return Choice(scale, source, self.tile(diameter), remark)
 
     def _try(
         self,
