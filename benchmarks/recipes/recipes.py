@@ -39,6 +39,9 @@ RECIPES = {
     'optics': Recipe(f'augment/{CPU}_optics.py'),
     'colour': Recipe(f'augment/{CPU}_colour.py'),
     'copy_paste': Recipe(f'augment/{CPU}_copy_paste.py'),
+    'copy_paste_tta': Recipe(f'augment/{CPU}_copy_paste.py', tested='copy_paste', tta=True),
+    'mild': Recipe(f'augment/{CPU}_mild.py'),  # the three before
+    'mild_tta': Recipe(f'augment/{CPU}_mild.py', tested='mild', tta=True),
     'large_scale': Recipe(f'augment/{CPU}_large_scale.py'),
     'all': Recipe(f'augment/{CPU}_all.py'),
     'patches': Recipe(f'patches/{CPU}_patches.py'),

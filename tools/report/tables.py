@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
@@ -163,7 +162,6 @@ def provenance(findings: Findings, info: Mapping[str, Any]) -> dict[str, dict[st
     log, evaluation = findings.run.log, findings.evaluation
     environment = log.environment
     seed, drawn = (findings.config.get('randomness') or {}).get('seed'), environment.get('seed')
-    gpus = [text for name, text in environment.items() if re.match(r'GPU \d', name)]
     memory = log.process_gib and f'{log.process_gib:.2f} GiB at most in the process'
     if log.memory_mb:
         memory = f'{log.memory_mb / 1024:.1f} GiB on the GPU'
@@ -178,7 +176,7 @@ def provenance(findings: Findings, info: Mapping[str, Any]) -> dict[str, dict[st
             'time': duration(log.wall_time.total_seconds()) if log.wall_time else None,
             'in training steps': duration(log.step_seconds) if log.step_seconds else None,
             'memory': memory,
-            'device': ', '.join(gpus) or (environment and 'CPU'),
+            'device': log.device,
             'seed': drawn and f'{drawn} (drawn, in the log)' if seed is None else f'{seed}',
         },
         'Evaluation': {

@@ -99,7 +99,7 @@ def ablation(
         if base and name != baseline:
             differences.append([name, *_differences(recipe, base, weights)])
     names = [name for name, _ in COLUMNS]
-    facts = ['data', 'encoder', 'start', 'seeds', 'steps', 'minutes', 'memory']
+    facts = ['data', 'encoder', 'start', 'seeds', 'steps', 'device', 'minutes', 'memory']
     parts = [
         markdown_table(['recipe', *facts], trained),
         f'On {images} {part} images:',
@@ -122,6 +122,7 @@ def _trained(recipe: Recipe) -> list[str]:
         _all(run.start for run in runs),
         ', '.join(str(run.seed) for run in runs),
         _all(run.steps for run in runs),
+        _all(run.device for run in runs),
         f'{minutes:.1f}' if minutes else NOT_MEASURED,
         NOT_MEASURED if math.isnan(gib) else f'{gib:.1f} GiB',
     ]

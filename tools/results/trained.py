@@ -25,6 +25,7 @@ class Trained(NamedTuple):
         start: ``"box"``, ``"pretrained"``, ``"scratch"``, or the checkpoint's name.
         seed: Of training; None where it is not known.
         steps: Of training.
+        device: It was trained on.
         minutes: Spent in training steps.
         gib: Greatest memory of the process, or of the GPU, GiB; nan where none was logged.
     """
@@ -36,6 +37,7 @@ class Trained(NamedTuple):
     start: str
     seed: int | None
     steps: int
+    device: str
     minutes: float
     gib: float
 
@@ -71,8 +73,7 @@ def read_trained(folder: Path, part: str) -> Trained:
     result = read_object(file)
     if not result:
         raise UserError(f'{file} is not there: run `python -m tools.evaluate {folder}` first')
-    named = Path(result.get('run', folder))
-    run = Run(next(p for p in (folder, folder.parent, named) if p == named or any(p.glob('*.pth'))))
+    run = Run(_run_folder(folder, Path(result.get('run', folder))))
     log, record = run.log, read_object(run.folder / 'run.json')
     starts = record.get('starts') or [{}]
     images = (starts[-1].get('data') or {}).get('images')
@@ -87,9 +88,15 @@ def read_trained(folder: Path, part: str) -> Trained:
         start,
         record.get('seed'),
         steps[1] if steps and steps[0] == 'iter' else logged,
+        log.device or 'not known',
         log.step_seconds / 60,
         log.memory_mb / 1024 if log.memory_mb else log.process_gib or math.nan,
     )
+
+
+def _run_folder(folder: Path, named: Path) -> Path:
+    """Of an evaluation: beside it where it is there, since folders are moved and copied."""
+    return next((p for p in (folder, folder.parent) if (p / 'run.json').is_file()), named)
 
 
 def _origin(run: Run) -> tuple[str, str]:

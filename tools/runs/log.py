@@ -53,6 +53,13 @@ class TrainingLog(NamedTuple):
     unreadable: int
 
     @property
+    def device(self) -> str:
+        """What it was trained on: the names of the GPUs, else ``"CPU"``; empty if not logged."""
+        gpus = [text for name, text in self.environment.items() if name.startswith('GPU ')]
+        named = [text for text in gpus if not text.isdecimal()]  # "GPU number: 1" is none
+        return ', '.join(named) or ('CPU' if self.environment else '')
+
+    @property
     def last(self) -> float:
         """How far training came, in the axis's unit."""
         return self.train[-1]['at'] if self.train else 0.0

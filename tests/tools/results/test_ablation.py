@@ -134,6 +134,14 @@ def test_other_images_are_told(truth: Path, tmp_path: Path) -> None:
         ablation(runs, 'a')
 
 
+def test_a_run_that_was_moved_is_read_where_it_lies(truth: Path, tmp_path: Path) -> None:
+    run = store(tmp_path / 'run', truth, 5, 1)
+    (run / 'iter_40.pth').unlink()  # checkpoints stay on the machine that trained
+    moved = run.rename(tmp_path / 'moved')
+    found = read_trained(moved, 'val')
+    assert (found.seed, found.encoder, found.device) == (5, 'HybridViT', 'not known')
+
+
 def test_a_run_without_evaluation_or_predictions_is_told(truth: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r'evaluation_val\.json is not there'):
         read_trained(tmp_path, 'val')

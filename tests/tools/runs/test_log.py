@@ -55,3 +55,14 @@ def test_what_mim_test_left_in_the_folder_is_not_training(tmp_path: Path, log) -
     assert (found.starts, found.environment['seed']) == (1, '42')
     assert series(found.val, 'coco/segm_mAP')[1] == [0.4, 0.5]
     assert found.wall_time.total_seconds() == 30 * 60 + 5
+
+
+def test_the_device_is_that_of_the_environment(tmp_path: Path, log) -> None:
+    log.write(tmp_path, '20260101_100000', [log.train(100)])
+    file = tmp_path / '20260101_100000' / '20260101_100000.log'
+    file.write_text(LINES)
+    assert read_training_log(tmp_path).device == 'CPU'
+    gpus = '    GPU 0,1: NVIDIA H100\n    PyTorch: 2.12.1\n'
+    file.write_text(LINES.replace('    PyTorch: 2.12.1\n', gpus) + '    GPU number: 2\n')
+    assert read_training_log(tmp_path).device == 'NVIDIA H100'
+    assert read_training_log(tmp_path / 'none').device == ''
