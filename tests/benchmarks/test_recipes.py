@@ -29,7 +29,9 @@ class Stand:
         self.status = 0
         monkeypatch.setattr(child, 'run', self.train)
         monkeypatch.setattr('tools.evaluate.evaluate', self.evaluate)
-        monkeypatch.setattr(page, 'ablation', lambda rows, *_: f'{sum(map(len, rows.values()))}')
+        monkeypatch.setattr(
+            page, 'ablation', lambda rows, *_, **__: f'{sum(map(len, rows.values()))}'
+        )
 
     def train(self, command: list, cwd: Path, env: dict) -> int:
         self.trained.append([str(word) for word in command])

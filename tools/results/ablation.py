@@ -23,7 +23,7 @@ from cellkit.metrics.records import values_by_weights
 from tools.results import COLUMNS, NOT_MEASURED, form_of, mean_of
 from tools.results.trained import Trained, read_trained, same_images
 
-JUDGED = 'coco/segm_mAP'
+JUDGED = COLUMNS[0][1]
 SAMPLES = 1000
 
 Values = Callable[[np.ndarray], dict[str, float]]
@@ -55,9 +55,15 @@ class Recipe:
         """The mean over the runs, by weights of the images."""
         each = [values_by_weights(run.records(), run.result['score_thr']) for run in self.runs]
 
+        kept: dict[bytes, dict[str, float]] = {}  # intervals and differences ask the same
+
         def mean(weights: np.ndarray) -> dict[str, float]:
-            found = [ask(weights) for ask in each]
-            return {key: float(np.mean([one[key] for one in found])) for _, key in COLUMNS}
+            if (sample := weights.tobytes()) not in kept:
+                found = [ask(weights) for ask in each]
+                kept[sample] = {
+                    key: float(np.mean([one[key] for one in found])) for _, key in COLUMNS
+                }
+            return kept[sample]
 
         return mean
 
@@ -67,14 +73,16 @@ def ablation(
     baseline: str,
     part: str = 'val',
     progress: Callable[[Iterable], Iterable] = iter,
+    trained: bool = True,
 ) -> str:
-    """Three tables in Markdown: what was trained, what it measured, and against the baseline.
+    """Two tables in Markdown: what was trained, and what it measured, beside the baseline.
 
     Args:
         rows: Folders of evaluations by the recipe's name; one without any is named below.
         baseline: Name of the one that the others are compared with.
         part: On which they are scored.
         progress: Wraps the recipes, for a progress bar.
+        trained: Whether the first table is wanted.
 
     Raises:
         UserError: A run has not been evaluated, or they were scored on different images.
@@ -92,22 +100,21 @@ def ablation(
     images = next(iter(recipes.values())).images
     weights = resampled_weights(images, SAMPLES) if images >= LEAST_IMAGES else None
     base = recipes.get(baseline)
-    trained, figures, differences = [], [], []
+    figures = []
     for name, recipe in progress(recipes.items()):
-        trained.append([name, *_trained(recipe)])
-        figures.append([name, *_figures(recipe, weights)])
-        if base and name != baseline:
-            differences.append([name, *_differences(recipe, base, weights)])
+        first, *others = _figures(recipe, weights)
+        difference = _difference(recipe, base, weights) if base and name != baseline else ['', '']
+        figures.append([name, first, *(difference if base else []), *others])
     names = [name for name, _ in COLUMNS]
-    facts = ['data', 'encoder', 'start', 'seeds', 'steps', 'device', 'minutes', 'memory']
+    against = [f'less {baseline}', 'more than chance'] if base else []
     parts = [
-        markdown_table(['recipe', *facts], trained),
         f'On {images} {part} images:',
-        markdown_table(['recipe', *names], figures),
+        markdown_table(['recipe', names[0], *against, *names[1:]], figures),
     ]
-    if differences:
-        header = ['recipe', *names, f'more than chance ({names[0]})']
-        parts += [f'Less {baseline}, on the same images:', markdown_table(header, differences)]
+    if trained:
+        facts = ['data', 'encoder', 'start', 'seeds', 'steps', 'device', 'minutes', 'memory']
+        cells = [[name, *_trained(recipe)] for name, recipe in recipes.items()]
+        parts.insert(0, markdown_table(['recipe', *facts], cells))
     return '\n\n'.join([*parts, _note(weights is not None), *([told] if missing else [])])
 
 
@@ -145,20 +152,18 @@ def _figures(recipe: Recipe, weights: np.ndarray | None) -> list[str]:
     return cells
 
 
-def _differences(recipe: Recipe, base: Recipe, weights: np.ndarray | None) -> list[str]:
-    """Difference of the means over seeds, with its paired interval over images."""
-    between = {} if weights is None else paired_differences(recipe.values, base.values, weights)
-    cells = []
-    for _, key in COLUMNS:
-        both, form = [one.seeds(key) for one in (recipe, base)], f'+{form_of(key)}'
-        if not all(both):
-            cells.append(NOT_MEASURED)
-            continue
-        text = format(statistics.fmean(both[0]) - statistics.fmean(both[1]), form)
-        if key in between and not math.isnan(between[key].low):
-            text += f' ({between[key].low:{form}} to {between[key].high:{form}})'
-        cells.append(text)
-    return [*cells, _verdict(recipe.seeds(JUDGED), base.seeds(JUDGED), between.get(JUDGED))]
+def _difference(recipe: Recipe, base: Recipe, weights: np.ndarray | None) -> list[str]:
+    """Of the means over seeds in what is judged, with its paired interval; is it chance?"""
+    both, form = [one.seeds(JUDGED) for one in (recipe, base)], f'+{form_of(JUDGED)}'
+    if not all(both):
+        return [NOT_MEASURED, '']
+    found = None
+    if weights is not None:
+        found = paired_differences(recipe.values, base.values, weights).get(JUDGED)
+    text = format(statistics.fmean(both[0]) - statistics.fmean(both[1]), form)
+    if found is not None and not math.isnan(found.low):
+        text += f' ({found.low:{form}} to {found.high:{form}})'
+    return [text, _verdict(*both, found)]
 
 
 def _verdict(one: Sequence[float], other: Sequence[float], between: Difference | None) -> str:

@@ -94,23 +94,24 @@ def test_tables_of_what_is_measured_and_what_is_not(truth: Path, tmp_path: Path)
     assert trained[:5] == ['34 images', 'HybridViT', 'box', '0, 1', '40']
     value = json.loads((base[0] / 'evaluation_val.json').read_text())['figures']['coco/segm_mAP']
     assert figures[0].startswith(f'{value:.3f} ± 0.000 (')
-    _, _, difference = rows(text, 'better')
-    assert difference[0].startswith('+0.')
-    assert difference[-1] == 'better'
+    assert figures[1:3] == ['', '']
+    _, (_, difference, sure, *_) = rows(text, 'better')
+    assert difference.startswith('+0.')
+    assert sure == 'better'
     assert text.endswith('\n\nNot measured: wish.')
     assert not rows(text, 'wish')
 
 
 def test_equal_runs_do_not_differ(truth: Path, tmp_path: Path) -> None:
     runs = {name: [store(tmp_path / name, truth, 0, 1)] for name in ('base', 'same')}
-    *_, difference = rows(ablation(runs, 'base'), 'same')
-    assert difference[0] == '+0.000 (+0.000 to +0.000)'
-    assert difference[-1] == 'one seed'
+    _, (_, difference, sure, *_) = rows(ablation(runs, 'base'), 'same')
+    assert difference == '+0.000 (+0.000 to +0.000)'
+    assert sure == 'one seed'
 
 
 def test_without_a_baseline_there_are_no_differences(truth: Path, tmp_path: Path) -> None:
     text = ablation({'base': [], 'one': [store(tmp_path / 'one', truth, 0, 1)]}, 'base')
-    assert 'Less base' not in text
+    assert 'less base' not in text
     assert len(rows(text, 'one')) == 2
     assert text.endswith('Not measured: base.')
 
