@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cellkit.files.program import run_program, words
 from tools.tune import FOLDER, tune
+from tools.tune.space import short
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             values = ', '.join(f'{key} {value:.4f}' for key, value in tuned.values.items())
             print(f'best: {values} with')
             for name, value in tuned.parameters.items():
-                print(f'  {name} = {value:.4g}' if type(value) is float else f'  {name} = {value}')
+                print(f'  {name} = {short(value)}')
         if tuned.config:
             print(f'its config: {tuned.config}')
 

@@ -19,6 +19,7 @@ from cellkit.files.writing import markdown_table, read_object, write_between_mar
 from cellkit.metrics.comparison import STANDARD_ERRORS, difference_of_means
 from tools.results import NOT_MEASURED, mean_of
 from tools.tune import FOLDER
+from tools.tune.space import short
 
 SPACES = Path('configs/tune')
 HEADER = (
@@ -47,6 +48,15 @@ def row(name: str, out: Path) -> tuple[str, ...]:
     return (f'`{name}`', trials, f'`{key}`', value, *spread, verdict(*runs.values()))
 
 
+def settings_of_best(name: str, out: Path) -> str:
+    """The best trial's settings in a sentence; empty where nothing was searched."""
+    best = read_object(out / name / 'found.json').get('best')
+    if not best:
+        return ''
+    named = ', '.join(f'`{key}={short(value)}`' for key, value in best['parameters'].items())
+    return f'Best of `{name}`: {named}.'
+
+
 def repeated(folder: Path, kind: str, key: str) -> list[float]:
     """The values of the runs with the default or with the best settings."""
     trials: list[dict[str, Any]] = read_object(folder / 'found.json').get('trials', [])
@@ -59,7 +69,7 @@ def verdict(default: Sequence[float], best: Sequence[float]) -> str:
         return NOT_MEASURED
     difference, error = difference_of_means(default, best)
     word = 'yes' if abs(difference) > STANDARD_ERRORS * error else 'no'
-    return f'{word}: {difference:+.3f}, standard error {error:.3f}'
+    return f'{word}: {difference:+.4f}, standard error {error:.4f}'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,10 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         spaces = args.spaces or [s for s in sorted(SPACES.glob('*.py')) if s.stem != 'thresholds']
-        table = results_table(spaces, args.out)
+        best = [settings_of_best(space.stem, args.out) for space in spaces]
         again = 'Written by `python -m tools.tune.results --into docs/results.md`.'
-        write_between_marks(args.into, f'{table}\n\n{again}', 'tune')
-        print(table)
+        text = '\n\n'.join(filter(None, [results_table(spaces, args.out), *best, again]))
+        write_between_marks(args.into, text, 'tune')
+        print(text)
 
     return run_program('results', work)
 

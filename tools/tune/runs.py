@@ -136,11 +136,12 @@ class TrialRun:
             if rung in self._curve or not isinstance(value, (int, float)):
                 continue
             self._curve[rung] = entry
+            if one and str(rung) not in self.trial.user_attrs.get('curve', {}):
+                self.trial.report(float(value), rung)  # optuna warns if it is told twice
             curve = {str(k): [e['at'], e[key]] for k, e in sorted(self._curve.items())}
             self.trial.set_user_attr('curve', curve)
             if not one:
                 continue
-            self.trial.report(float(value), rung)
             if rung < self._rungs and self.trial.should_prune():
                 at = f'rung {rung} of {self._rungs}'
                 self.trial.set_user_attr('pruned_at', rung)

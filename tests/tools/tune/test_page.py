@@ -124,11 +124,14 @@ def test_the_table_of_results(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     assert main(['other.py', '--into', str(page), '--out', str(tmp_path)]) == 0
     assert 'old' not in page.read_text()
     assert other in page.read_text()
+    assert 'Best of' not in page.read_text()
+    assert main(['mine.py', '--into', str(page), '--out', str(tmp_path)]) == 0
+    assert 'Best of `mine`: `' in page.read_text()
     assert main(['--into', str(tmp_path / 'none.md')]) == 2
     assert 'lacks the lines' in capsys.readouterr().err
 
 
 def test_chance_is_two_standard_errors() -> None:
-    assert verdict([0.5, 0.6, 0.4], [0.55, 0.65, 0.45]).startswith('no: +0.050')
-    assert verdict([0.5, 0.501], [0.55, 0.551]).startswith('yes: +0.050')
+    assert verdict([0.5, 0.6, 0.4], [0.55, 0.65, 0.45]).startswith('no: +0.0500')
+    assert verdict([0.5, 0.501], [0.55, 0.551]).startswith('yes: +0.0500')
     assert verdict([0.5], [0.6, 0.7]) == NOT_MEASURED

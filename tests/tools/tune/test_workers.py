@@ -46,6 +46,7 @@ def test_no_trial_is_lost(
             if worker.process.poll() is None:
                 worker.process.kill()
                 worker.process.wait()
+    assert not any('Warning' in worker.text() for worker in workers)
     study = optuna.load_study(study_name=kind, storage=open_storage(url, out / kind))
     trials = study.get_trials()
     assert [trial.number for trial in trials] == list(range(number))
