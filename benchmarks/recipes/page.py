@@ -20,7 +20,7 @@ def results(out: Path) -> str:
     bar = partial(tqdm, desc='comparing', unit='recipe', leave=False, disable=None)
     texts = [ablation(found['val'], BASELINE, 'val', bar)]
     if any(found['test'].values()):
-        texts.append(ablation(found['test'], BASELINE, 'test', bar, trained=False))
+        texts.append(ablation(found['test'], BASELINE, 'test', bar, alone=False))
     note = (
         'Written by `python -m benchmarks recipes --write docs/results.md`. The last checkpoint '
         'counts; the score threshold is chosen on validation.'

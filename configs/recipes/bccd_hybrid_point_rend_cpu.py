@@ -3,7 +3,7 @@
 #
 #   make train CONFIG=configs/recipes/bccd_hybrid_point_rend_cpu.py
 #
-# Time and score: not measured.
+# Validation mask AP 0.860, without it 0.865 (one seed, an H200: docs/results.md).
 _base_ = ['../bccd_hybrid_mask_rcnn_cpu.py', '../_base_/models/point_rend_masks.py']
 
 width = _base_.width

@@ -73,7 +73,7 @@ def ablation(
     baseline: str,
     part: str = 'val',
     progress: Callable[[Iterable], Iterable] = iter,
-    trained: bool = True,
+    alone: bool = True,
 ) -> str:
     """Two tables in Markdown: what was trained, and what it measured, beside the baseline.
 
@@ -82,7 +82,7 @@ def ablation(
         baseline: Name of the one that the others are compared with.
         part: On which they are scored.
         progress: Wraps the recipes, for a progress bar.
-        trained: Whether the first table is wanted.
+        alone: False leaves the first table and the notes to another one of the same recipes.
 
     Raises:
         UserError: A run has not been evaluated, or they were scored on different images.
@@ -111,11 +111,12 @@ def ablation(
         f'On {images} {part} images:',
         markdown_table(['recipe', names[0], *against, *names[1:]], figures),
     ]
-    if trained:
+    if alone:
         facts = ['data', 'encoder', 'start', 'seeds', 'steps', 'device', 'minutes', 'memory']
         cells = [[name, *_trained(recipe)] for name, recipe in recipes.items()]
         parts.insert(0, markdown_table(['recipe', *facts], cells))
-    return '\n\n'.join([*parts, _note(weights is not None), *([told] if missing else [])])
+        parts += [_note(weights is not None), *([told] if missing else [])]
+    return '\n\n'.join(parts)
 
 
 def _trained(recipe: Recipe) -> list[str]:
