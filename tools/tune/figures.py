@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import nonsingular
 from optuna.distributions import CategoricalDistribution
 
 from tools.report.figures import BLUE, GREEN, GREY, ORANGE, STYLE, WIDTH, panels, png
@@ -94,12 +95,11 @@ def parallel_figure(findings: Findings) -> bytes:
     low, high = float(np.quantile(values, 0.05)), float(values.max())
     if not findings.space.maximize:
         low, high = float(values.min()), float(np.quantile(values, 0.95))
-    high = high if high > low else low + 1e-9
     columns = np.arange(len(parameters))
     lines = [np.column_stack([columns, line]) for line in places]
     colours = 'viridis' if findings.space.maximize else 'viridis_r'
     drawn = LineCollection(lines, array=values, cmap=colours, linewidths=1.3, alpha=0.75)
-    drawn.set_clim(low, high)
+    drawn.set_clim(nonsingular(low, high, expander=0.01))  # of one trial there is no range
     axes.add_collection(drawn)
     figure.colorbar(drawn, ax=axes, label=key, shrink=0.85, pad=0.02)
     for column, parameter in enumerate(parameters):
