@@ -12,7 +12,17 @@ _base_ = [
     '../_base_/pretrain_runtime.py',
 ]
 
-model = dict(type='mmdet.MixedPrecisionMAE', precision='auto')
+# As the detector sees them: RGB, about 0 with a deviation of about 1.
+model = dict(
+    type='mmdet.MixedPrecisionMAE',
+    precision='auto',
+    data_preprocessor=dict(
+        type='SelfSupDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        to_rgb=True,
+    ),
+)
 
 # 20,000 steps of 256 crops, however many pictures there are. MAE's rate: 1.5e-4 for 256.
 max_iters = 20000

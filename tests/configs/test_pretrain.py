@@ -143,6 +143,22 @@ def test_a_vit_of_another_size_is_refused_by_name(tmp_path: Path) -> None:
         ready(tmp_path / 'mae.pth')
 
 
+@pytest.mark.parametrize(
+    ('pretraining', 'detector'),
+    [('mae_vitb_smears', 'bccd_vitb_mask_rcnn'), ('mae_vitti_smears', 'bccd_vitti_mask_rcnn_cpu')],
+)
+def test_both_get_the_same_pixels(pretraining: str, detector: str) -> None:
+    """In the same order and range: else the detector starts from weights for other pictures."""
+    pixels = torch.randint(0, 256, (3, 224, 224), dtype=torch.uint8)
+    config = Config.fromfile(ROOT / f'configs/pretrain/{pretraining}.py')
+    ours = PRETRAINING.build(config.model.data_preprocessor)
+    found = ours(dict(inputs=pixels[None], data_samples=[None]), True)['inputs'][0]
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        detects = Config.fromfile(ROOT / f'configs/{detector}.py').model.data_preprocessor
+        theirs = MODELS.build(detects)
+    torch.testing.assert_close(found, theirs(dict(inputs=[pixels]), False)['inputs'][0])
+
+
 def test_it_computes_in_bfloat16_without_a_gpu_and_loses_little() -> None:
     config = Config.fromfile(ROOT / 'configs/pretrain/mae_vitti_smears.py')
     config.model.backbone.arch = ARCH
