@@ -69,19 +69,14 @@ def test_what_is_no_recipe_is_told(only: str) -> None:
         select(only, 1)
 
 
-@pytest.mark.parametrize('name', THERE)
-def test_every_recipe_trains_the_same_steps_from_a_config_that_is_read(name: str) -> None:
-    found = opened(name, RECIPES[name], 40)
-    assert found.settings['steps'] == 40
-    assert (found.settings['start_sha256'] is None) == (name == 'scratch')
-
-
-def test_recipes_differ() -> None:
-    own = [name for name in THERE if not RECIPES[name].tested]
-    found = [opened(name, RECIPES[name], 40).settings for name in own]
-    assert len(
-        {settings['config_sha256'] + str(settings['start_sha256']) for settings in found}
-    ) == (len(own))
+def test_recipes_train_the_same_steps_from_configs_that_are_read_and_differ() -> None:
+    found = {name: opened(name, RECIPES[name], 40).settings for name in THERE}
+    for name, settings in found.items():
+        assert settings['steps'] == 40
+        assert (settings['start_sha256'] is None) == (name == 'scratch')
+    own = [settings for name, settings in found.items() if not RECIPES[name].tested]
+    digests = {settings['config_sha256'] + str(settings['start_sha256']) for settings in own}
+    assert len(digests) == len(own)
 
 
 def test_a_config_that_is_not_there_is_passed_over(
