@@ -10,6 +10,7 @@ from pathlib import Path
 from cellkit.errors import UserError
 from cellkit.files.writing import markdown_table, write_between_marks
 from tools.runs.log import read_training_log
+from tools.runs.run import run_folder
 
 COLUMNS = (
     ('mask AP', 'coco/segm_mAP'),
@@ -50,7 +51,7 @@ def row(name: str, folder: Path) -> list[str]:
     if not file.is_file():
         raise UserError(f'{file} is not there: run `make evaluate RUN={folder}` first')
     result = json.loads(file.read_text(encoding='utf-8'))
-    run = Path(result.get('run', folder))
+    run = run_folder(folder, result)
     minutes = read_training_log(run if run.is_dir() else folder).step_seconds / 60
     called = f'{run.name} --tta' if result.get('test_time_augmentation') else folder.name
     cells = [f'`{called}`', name]

@@ -102,14 +102,16 @@ def ablation(
     base = recipes.get(baseline)
     figures = []
     for name, recipe in progress(recipes.items()):
-        first, *others = _figures(recipe, weights)
-        difference = _difference(recipe, base, weights) if base and name != baseline else ['', '']
-        figures.append([name, first, *(difference if base else []), *others])
-    names = [name for name, _ in COLUMNS]
-    against = [f'less {baseline}', 'more than chance'] if base else []
+        cells = [name, *_figures(recipe, weights)]
+        if base:
+            cells[2:2] = ['', ''] if recipe is base else _difference(recipe, base, weights)
+        figures.append(cells)
+    header = ['recipe', *(name for name, _ in COLUMNS)]
+    if base:
+        header[2:2] = [f'less {baseline}', 'more than chance']
     parts = [
         f'On {images} {part} images:',
-        markdown_table(['recipe', names[0], *against, *names[1:]], figures),
+        markdown_table(header, figures),
     ]
     if alone:
         facts = ['data', 'encoder', 'start', 'seeds', 'steps', 'device', 'minutes', 'memory']

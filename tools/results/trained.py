@@ -11,7 +11,7 @@ from cellkit.errors import UserError
 from cellkit.files.annotations import GroundTruth
 from cellkit.files.writing import read_object
 from cellkit.metrics.records import ImageRecord
-from tools.runs.run import BOX, Run, evaluation_stem, step_of
+from tools.runs.run import BOX, Run, evaluation_stem, run_folder, step_of
 
 
 class Trained(NamedTuple):
@@ -73,7 +73,7 @@ def read_trained(folder: Path, part: str) -> Trained:
     result = read_object(file)
     if not result:
         raise UserError(f'{file} is not there: run `python -m tools.evaluate {folder}` first')
-    run = Run(_run_folder(folder, Path(result.get('run', folder))))
+    run = Run(run_folder(folder, result))
     log, record = run.log, read_object(run.folder / 'run.json')
     starts = record.get('starts') or [{}]
     images = (starts[-1].get('data') or {}).get('images')
@@ -92,11 +92,6 @@ def read_trained(folder: Path, part: str) -> Trained:
         log.step_seconds / 60,
         log.memory_mb / 1024 if log.memory_mb else log.process_gib or math.nan,
     )
-
-
-def _run_folder(folder: Path, named: Path) -> Path:
-    """Of an evaluation: beside it where it is there, since folders are moved and copied."""
-    return next((p for p in (folder, folder.parent) if (p / 'run.json').is_file()), named)
 
 
 def _origin(run: Run) -> tuple[str, str]:

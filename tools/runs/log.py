@@ -55,8 +55,7 @@ class TrainingLog(NamedTuple):
     @property
     def device(self) -> str:
         """What it was trained on: the names of the GPUs, else ``"CPU"``; empty if not logged."""
-        gpus = [text for name, text in self.environment.items() if name.startswith('GPU ')]
-        named = [text for text in gpus if not text.isdecimal()]  # "GPU number: 1" is none
+        named = [text for name, text in self.environment.items() if re.match(r'GPU \d', name)]
         return ', '.join(named) or ('CPU' if self.environment else '')
 
     @property

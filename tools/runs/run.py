@@ -239,6 +239,15 @@ class Run:
         return found and Calibration.from_dict(found)
 
 
+def run_folder(folder: Path, evaluation: Mapping[str, Any]) -> Path:
+    """The run of an evaluation in ``folder``, the run's own or its ``tta``.
+
+    Where it lies, since folders are moved and copied; else where it lay when it was evaluated.
+    """
+    named = Path(evaluation.get('run', folder))
+    return next((p for p in (folder, folder.parent) if (p / 'run.json').is_file()), named)
+
+
 def evaluation_stem(part: str) -> str:
     """What the names of the files of a part's evaluation begin with."""
     return 'evaluation' if part == 'test' else f'evaluation_{part}'

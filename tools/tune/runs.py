@@ -140,9 +140,7 @@ class TrialRun:
                 self.trial.report(float(value), rung)  # optuna warns if it is told twice
             curve = {str(k): [e['at'], e[key]] for k, e in sorted(self._curve.items())}
             self.trial.set_user_attr('curve', curve)
-            if not one:
-                continue
-            if rung < self._rungs and self.trial.should_prune():
+            if one and rung < self._rungs and self.trial.should_prune():
                 at = f'rung {rung} of {self._rungs}'
                 self.trial.set_user_attr('pruned_at', rung)
                 return Outcome(TrialState.PRUNED, reason=f'pruned at {at}, {key} {value:.3f}')

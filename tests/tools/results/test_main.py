@@ -44,6 +44,19 @@ def test_an_evaluation_on_other_data_has_its_run_s_time(run: Path, tmp_path: Pat
     assert row('x', other)[-1] == '2 min'
 
 
+@pytest.mark.parametrize('inside', ['', 'tta'])
+def test_a_run_that_was_moved_has_its_own_time(run: Path, tmp_path: Path, inside: str) -> None:
+    (run / 'run.json').write_text('{}')
+    (run / inside).mkdir(exist_ok=True)
+    content = json.dumps({'figures': FIGURES, 'run': str(run), 'test_time_augmentation': inside})
+    (run / inside / 'evaluation.json').write_text(content)
+    moved = run.rename(tmp_path / 'moved') / inside
+    run.mkdir()  # what lies there now is another one
+    cells = row('x', moved)
+    assert cells[0] == ('`moved --tta`' if inside else '`moved`')
+    assert cells[-1] == '2 min'
+
+
 def test_table_goes_between_the_markers(run: Path, tmp_path: Path) -> None:
     page = tmp_path / 'page.md'
     page.write_text(f'before\n{BEGIN}\nold\n{END}\nafter\n')
