@@ -85,8 +85,8 @@ def draw_smear(
         scale_bar(image, scale)
     line = max(1, round(rng.uniform(1.5, 3.0) * scale))
     smallest = max(100, 700 * scale**2)
-    # Annotators differ; where cells press each other a line shows, and they part them.
-    hidden = 0.7 if pressed else rng.uniform(0.3, 0.6)
+    # Annotators differ; where cells press each other a line shows, and they part more of them.
+    hidden = rng.uniform(0.5, 0.7) if pressed else rng.uniform(0.2, 0.5)
     return image, canvas.labelled(rng, joined, hidden, line, smallest)
 
 

@@ -33,22 +33,39 @@ class RLEMaskHead(FCNMaskHead):
 
     Args:
         encode: predict RLE; False gives the stock head's bool tensor.
+        maskness: multiply each score by how sure its mask is (:func:`maskness_of`), so that
+            detections with doubtful outlines come last.
         *args: as for :class:`FCNMaskHead`.
         **kwargs: as for :class:`FCNMaskHead`.
     """
 
-    def __init__(self, *args, encode: bool = True, **kwargs) -> None:
+    def __init__(self, *args, encode: bool = True, maskness: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.encode = encode
+        self.encode, self.maskness = encode, maskness
 
     def predict_by_feat(
-        self, mask_preds: tuple[Tensor], results_list: list[InstanceData], *args, **kwargs
+        self,
+        mask_preds: tuple[Tensor],
+        results_list: list[InstanceData],
+        batch_img_metas: list[dict],
+        rcnn_test_cfg: ConfigType,
+        rescale: bool = False,
+        activate_map: bool = False,
     ) -> InstanceList:
         """See :meth:`FCNMaskHead.predict_by_feat`; ``masks`` is a list for empty images as well."""
-        results_list = super().predict_by_feat(mask_preds, results_list, *args, **kwargs)
-        for results in results_list:
+        results_list = super().predict_by_feat(
+            mask_preds, results_list, batch_img_metas, rcnn_test_cfg, rescale, activate_map
+        )
+        threshold = rcnn_test_cfg.mask_thr_binary
+        for k, results in enumerate(results_list):
             if self.encode and not len(results.bboxes):
                 results.masks = []
+            elif self.maskness and len(results.bboxes):
+                masks = mask_preds[k] if activate_map else mask_preds[k].sigmoid()
+                labels = 0 if self.class_agnostic else results.labels
+                masks = masks[torch.arange(len(masks)), labels]
+                results.scores = results.scores * maskness_of(masks.float(), threshold)
+                results_list[k] = results[results.scores.argsort(descending=True, stable=True)]
         return results_list
 
     def _predict_by_feat_single(
@@ -91,6 +108,24 @@ class RLEMaskHead(FCNMaskHead):
 @MODELS.register_module()
 class RLECoarseMaskHead(RLEMaskHead, CoarseMaskHead):
     """PointRend's coarse head, with the predictions of :class:`RLEMaskHead`."""
+
+
+def maskness_of(masks: Tensor, threshold: float = 0.5) -> Tensor:
+    """How sure masks are: the mean probability of each one's foreground.
+
+    SOLOv2 (Wang et al., NeurIPS 2020) ranks its masks by it. A score of the class alone says
+    nothing of the outline.
+
+    Args:
+        masks: (N, h, w) float, probabilities.
+        threshold: a pixel is foreground if its probability is at least this; of a negative one,
+            which asks for soft masks, 0.5 takes the place.
+
+    Returns:
+        (N,) float; 0 where a mask has no foreground.
+    """
+    inside = masks >= (threshold if threshold >= 0 else 0.5)
+    return (masks * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
 
 
 def paste_in_boxes(

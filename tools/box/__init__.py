@@ -23,7 +23,7 @@ LARGEST = 15e6  # bytes of a file that a repository can bear
 
 
 def make_box(
-    checkpoint: Path | str | None = None,
+    checkpoints: Sequence[Path | str] = (),
     overrides: Mapping[str, Any] | Sequence[str] = (),
     *,
     out: Path | str = WEIGHTS,
@@ -35,7 +35,8 @@ def make_box(
     A training that was stopped goes on from its last checkpoint.
 
     Args:
-        checkpoint: Weights of that model which were trained elsewhere; nothing is trained then.
+        checkpoints: Weights of that model which were trained elsewhere; nothing is trained then,
+            and of several the mean is taken.
         overrides: Changes to the config.
         out: File that takes the weights.
         work_dir: Run folder of the training.
@@ -45,7 +46,8 @@ def make_box(
         ``out``.
 
     Raises:
-        UserError: The training can't be run, or the file would be too large.
+        UserError: The training can't be run, the checkpoints are of different models, or the file
+            would be too large.
     """
     from data_prep.demo import write_demo_set
     from data_prep.prepare import prepare
@@ -57,10 +59,13 @@ def make_box(
     drawn = write_demo_set(smears / 'smears', train=24, test=6, seed=1)
     prepared = prepare(drawn, smears / 'prepared', val_fraction=0.9).out
     with _data_root(prepared):
-        if checkpoint is None:
+        if not checkpoints:
             begun = (work_dir / 'last_checkpoint').is_file()
             train(CONFIG, overrides, work_dir=work_dir, resume=begun)
-            checkpoint = Run(work_dir).steps[-1]
+            checkpoints = Run(work_dir).steps[-1:]
+        checkpoint = Path(checkpoints[0])
+        if len(checkpoints) > 1:
+            checkpoint = write_mean(checkpoints, work_dir / 'mean.pth')
         figures = evaluate(
             part='val',
             checkpoints=[checkpoint],
@@ -85,6 +90,39 @@ def _cell_scale(prepared: Path) -> dict[str, Any]:
     """How large the cells of the validation smears are: drawn as those of training."""
     content = json.loads(annotation_file(prepared, 'val').read_bytes())
     return cell_scale_of(content).as_dict()
+
+
+def write_mean(checkpoints: Sequence[Path | str], out: Path) -> Path:
+    """Write the mean of the weights of several checkpoints, trained from a common one.
+
+    What each has learnt too much of cancels out (Wortsman et al., "Model soups", ICML 2022).
+
+    Returns:
+        ``out``.
+
+    Raises:
+        UserError: One can't be read, or they are of different models.
+    """
+    import torch
+
+    from tools.runs.run import load_checkpoint
+
+    first, *others = (load_checkpoint(Path(file))['state_dict'] for file in checkpoints)
+    shapes = {key: weight.shape for key, weight in first.items()}
+    for file, other in zip(checkpoints[1:], others, strict=True):
+        if {key: weight.shape for key, weight in other.items()} != shapes:
+            raise UserError(f'{file} is of another model than {checkpoints[0]}: name others')
+    mean = {
+        key: torch.stack([weight.double(), *(other[key].double() for other in others)])
+        .mean(0)
+        .float()
+        if weight.is_floating_point()
+        else weight
+        for key, weight in first.items()
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({'state_dict': mean}, out)
+    return out
 
 
 def pack(checkpoint: Path | str, about: Mapping[str, str], out: Path | str = WEIGHTS) -> Path:

@@ -1,7 +1,7 @@
 """Make the model in the box anew; `make box` calls it.
 
 python -m tools.box                            # train (or go on), choose the threshold, pack
-python -m tools.box --checkpoint FILE.pth      # pack what was trained elsewhere
+python -m tools.box --checkpoint FILE.pth …    # pack what was trained elsewhere, or its mean
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog='box', description='Make the model in the box anew.')
     add = parser.add_argument
-    add('--checkpoint', type=Path, help='weights that were trained elsewhere: only pack them')
+    add(
+        '--checkpoint',
+        dest='checkpoints',
+        nargs='+',
+        type=Path,
+        default=[],
+        metavar='FILE',
+        help='weights that were trained elsewhere: only pack them, of several the mean',
+    )
     add('--opts', metavar='"A=1 B=2"', help='changes to the config')
     add('--out', type=Path, default=WEIGHTS, help='file of the weights (default: %(default)s)')
     add('--work-dir', type=Path, default=WORK_DIRS / 'box_hybrid_mask_rcnn', help='run folder')

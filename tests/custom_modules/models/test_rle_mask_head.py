@@ -12,7 +12,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from cellkit import rle
-from custom_modules.models.rle_mask_head import RLEMaskHead, paste_in_boxes
+from custom_modules.models.rle_mask_head import RLEMaskHead, maskness_of, paste_in_boxes
 from custom_modules.visualization.rle_visualizer import RLEVisualizer
 
 SIZES = {'num_convs': 0, 'in_channels': 4, 'conv_out_channels': 4}
@@ -145,6 +145,45 @@ def test_results_can_be_indexed_and_scored():
     sample = {'img_id': 7, 'ori_shape': (60, 80), 'instances': []}
     metric.process({}, [sample | {'pred_instances': kept.to_dict()}])
     assert metric.results[0][1]['masks'] == kept.masks
+
+
+@pytest.mark.parametrize(('num_classes', 'agnostic'), [(1, False), (3, False), (3, True)])
+def test_maskness_weighs_scores_and_sorts_what_belongs_to_them(num_classes, agnostic):
+    plain = heads(num_classes, class_agnostic=agnostic)[0]
+    weighed = RLEMaskHead(
+        num_classes=num_classes, class_agnostic=agnostic, maskness=True, **SIZES
+    )
+    logits, results = predictions(40, 120, 160, num_classes)
+    logits = logits[:, :1] if agnostic else logits
+    copies = [InstanceData(**{k: v.clone() for k, v in results.items()}) for _ in range(2)]
+    before, after = (
+        head.predict_by_feat([logits], [copy], [meta(120, 160)], THRESHOLD)[0]
+        for head, copy in zip((plain, weighed), copies, strict=True)
+    )
+    expected = []
+    for k, label in enumerate(before.labels.tolist()):  # slow and plain
+        inside = [p for p in logits[k, 0 if agnostic else label].sigmoid().ravel() if p >= 0.5]
+        expected.append(float(before.scores[k]) * float(sum(inside)) / max(len(inside), 1))
+    order = np.argsort(-np.array(expected), kind='stable')
+    np.testing.assert_allclose(after.scores, np.array(expected)[order], rtol=1e-5)
+    assert as_text(after.masks) == [as_text(before.masks)[k] for k in order]
+    assert torch.equal(after.bboxes, before.bboxes[order])
+    assert list(order) != list(range(40))
+
+
+def test_maskness_in_closed_form():
+    masks = torch.tensor([[[0.5, 1.0], [0.0, 0.49]], [[0.2, 0.1], [0.3, 0.4]]])
+    assert maskness_of(masks).tolist() == [0.75, 0.0]
+    assert maskness_of(masks, 0.3).tolist() == pytest.approx([1.99 / 3, 0.35])
+    assert torch.equal(maskness_of(masks, -1), maskness_of(masks))
+
+
+def test_maskness_of_no_detection():
+    head = RLEMaskHead(num_classes=1, maskness=True, **SIZES)
+    logits, results = predictions(0, 60, 80)
+    out = head.predict_by_feat([logits], [results], [meta(60, 80)], THRESHOLD)[0]
+    assert out.masks == []
+    assert out.scores.shape == (0,)
 
 
 @pytest.mark.parametrize('count', [0, 4])

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from cellkit.errors import UserError
 from cellkit.smears.smear import draw_smear
 from data_prep.prepare import prepare
-from tools.box import LARGEST, WEIGHTS, pack
+from tools.box import LARGEST, WEIGHTS, pack, write_mean
 from tools.evaluate import evaluate
 from tools.predict import predict
 from tools.runs.model import build_model
@@ -85,6 +85,21 @@ def test_packing_keeps_weights_and_texts(tmp_path: Path) -> None:
     content = load_checkpoint(out)
     assert content['state_dict']['w'].tolist() == [0, 1, 2, 3]
     assert content['about']['score_threshold'] == '0.3'
+
+
+def test_the_mean_of_checkpoints(tmp_path: Path) -> None:
+    files = [tmp_path / f'{k}.pth' for k in range(3)]
+    weights = torch.randn(3, 5, 4)
+    for k, file in enumerate(files):
+        torch.save({'state_dict': {'w': weights[k], 'steps': torch.tensor(7 + k)}}, file)
+    mean = load_checkpoint(write_mean(files, tmp_path / 'new' / 'mean.pth'))['state_dict']
+    torch.testing.assert_close(mean['w'], weights.mean(0))
+    assert mean['w'].dtype == torch.float32
+    assert mean['steps'] == 7  # a counter has no mean
+    torch.save({'state_dict': {'w': torch.zeros(5, 4)}}, files[2])
+    with pytest.raises(UserError, match=r'2\.pth is of another model than .*0\.pth'):
+        write_mean(files, tmp_path / 'mean.pth')
+    assert not (tmp_path / 'mean.pth').exists()
 
 
 def test_a_damaged_box_is_one_sentence(tmp_path: Path) -> None:
