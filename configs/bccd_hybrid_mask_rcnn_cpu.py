@@ -11,7 +11,7 @@ load_from = 'box/model.safetensors'
 
 max_iters = 300
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters // 4)
-optim_wrapper = dict(optimizer=dict(lr=5e-4))
+optim_wrapper = dict(optimizer=dict(lr=2e-4))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type='CosineAnnealingLR', by_epoch=False, T_max=max_iters, eta_min=1e-5),

@@ -29,7 +29,7 @@ def test_the_shipped_file_is_small_and_fits_its_config() -> None:
     assert 0.05 < threshold.value < 0.95
     assert 'with the weights' in threshold.source
     calibration = Run(BOX).calibration(opened)
-    assert 1 < calibration.temperature < 3  # too sure on images that it never saw
+    assert 0.7 < calibration.temperature < 1.5  # scores that are nearly right as they come
     assert calibration.counts.images == calibration.images >= 20
 
 
