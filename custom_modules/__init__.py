@@ -15,6 +15,7 @@ from custom_modules.datasets.bccd_dataset import BCCDDataset
 from custom_modules.datasets.smear_folder import SmearFolder
 from custom_modules.datasets.synthetic_smears import SyntheticSmears
 from custom_modules.datasets.transforms.albu_cells import AlbuCells
+from custom_modules.datasets.transforms.draw_smear import DrawSmear
 from custom_modules.datasets.transforms.elastic_cells import ElasticCells
 from custom_modules.datasets.transforms.label_map_transforms import LabelMapAlbu, LabelMapCopyPaste
 from custom_modules.datasets.transforms.load_smear import LoadSmear
@@ -63,6 +64,7 @@ __all__ = [
     'CountedPretrained',
     'DenseCocoMetric',
     'DenseMaxIoUAssigner',
+    'DrawSmear',
     'ElasticCells',
     'HealthHook',
     'HybridViT',
