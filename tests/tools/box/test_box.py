@@ -116,9 +116,10 @@ def test_the_shipped_file_finds_cells_in_real_smears(tmp_path: Path) -> None:
     options = dict(score_thr='run', data=data, out=tmp_path / 'out', samples=0, device='cpu')
     result = evaluate(BOX, **options)
     figures, sure = result['figures'], result['calibration']['part']
-    assert figures['coco/segm_mAP_50'] >= 0.95
-    assert figures['pixel/dice_pooled'] >= 0.93
+    assert figures['coco/segm_mAP'] >= 0.80
+    assert figures['coco/segm_mAP_50'] >= 0.955
+    assert figures['pixel/dice_pooled'] >= 0.94
     assert figures['count/relative_error'] <= 0.06
     # Calibrated on synthetic smears alone.
-    assert sure['ece'] <= 0.05 < sure['ece_score']
+    assert sure['ece'] < sure['ece_score'] <= 0.05
     assert sure['covered'] >= 11  # of 12
