@@ -3,8 +3,8 @@
 #
 #   make box
 #
-# 12,000 steps of 4: not measured on a CPU. The shipped file: the mean of two weights, 1,679 steps of
-# 32, 12 minutes on an H200 and an H100; on 12 real images mask AP 0.814, AP50 0.969, pooled Dice
+# 12,000 steps of 4: not measured on a CPU. The shipped file: the mean of two weights, 1,679 steps
+# of 32, 12 minutes on an H200 and an H100; on 12 real images mask AP 0.814, AP50 0.969, pooled Dice
 # 0.942, counts 3.2 % off (docs/box.md).
 _base_ = 'bccd_hybrid_mask_rcnn_scratch.py'
 

@@ -150,9 +150,7 @@ def test_results_can_be_indexed_and_scored():
 @pytest.mark.parametrize(('num_classes', 'agnostic'), [(1, False), (3, False), (3, True)])
 def test_maskness_weighs_scores_and_sorts_what_belongs_to_them(num_classes, agnostic):
     plain = heads(num_classes, class_agnostic=agnostic)[0]
-    weighed = RLEMaskHead(
-        num_classes=num_classes, class_agnostic=agnostic, maskness=True, **SIZES
-    )
+    weighed = RLEMaskHead(num_classes=num_classes, class_agnostic=agnostic, maskness=True, **SIZES)
     logits, results = predictions(40, 120, 160, num_classes)
     logits = logits[:, :1] if agnostic else logits
     copies = [InstanceData(**{k: v.clone() for k, v in results.items()}) for _ in range(2)]
