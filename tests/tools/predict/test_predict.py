@@ -265,6 +265,8 @@ def real_run(lab, head: str = 'RLEMaskHead') -> Path:
     config = Config.fromfile(REPOSITORY / 'configs' / 'bccd_hybrid_mask_rcnn_cpu.py')
     config.test_dataloader.dataset.pipeline[1].scale = (lab.width, lab.height)
     config.model.roi_head.mask_head.type = head
+    if head == 'FCNMaskHead':
+        del config.model.roi_head.mask_head.maskness  # ours alone
     config.model.test_cfg.rcnn.max_per_img = 20
     run = Path('work_dirs/real')
     run.mkdir(parents=True)
