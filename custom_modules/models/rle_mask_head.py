@@ -61,12 +61,17 @@ class RLEMaskHead(FCNMaskHead):
             if self.encode and not len(results.bboxes):
                 results.masks = []
             elif self.maskness and len(results.bboxes):
-                masks = mask_preds[k] if activate_map else mask_preds[k].sigmoid()
-                labels = 0 if self.class_agnostic else results.labels
-                masks = masks[torch.arange(len(masks)), labels]
-                results.scores = results.scores * maskness_of(masks.float(), threshold)
+                masks = self._probabilities(mask_preds[k], results.labels, activate_map)
+                results.scores = results.scores * maskness_of(masks[:, 0], threshold)
                 results_list[k] = results[results.scores.argsort(descending=True, stable=True)]
         return results_list
+
+    def _probabilities(self, mask_preds: Tensor, labels: Tensor, activate_map: bool) -> Tensor:
+        """(N, 1, h, w) float32: each detection's mask of its own class."""
+        masks = torch.as_tensor(mask_preds) if activate_map else mask_preds.sigmoid()
+        if not self.class_agnostic:
+            masks = masks[range(len(masks)), labels][:, None]
+        return masks.to(labels.device, torch.float32)
 
     def _predict_by_feat_single(
         self,
@@ -94,10 +99,7 @@ class RLEMaskHead(FCNMaskHead):
         else:
             width = int(np.round(width * scale_factor[0, 0].item()))
             height = int(np.round(height * scale_factor[0, 1].item()))
-        mask_preds = bboxes.new_tensor(mask_preds) if activate_map else mask_preds.sigmoid()
-        if not self.class_agnostic:
-            mask_preds = mask_preds[range(len(mask_preds)), labels][:, None]
-        masks = mask_preds.to(torch.float32)
+        masks = self._probabilities(mask_preds, labels, activate_map)
         encoded: list[dict] = [{}] * len(masks)
         for chosen, xs, ys, crops in paste_in_boxes(masks, bboxes, (height, width), threshold):
             for k, item in zip(chosen, rle.encode_crops(crops, xs, ys, height, width), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from cellkit.cell_scale import cell_scale_of
 from cellkit.errors import UserError
 from cellkit.files.prepared import annotation_file
 from cellkit.files.program import quiet
+from cellkit.files.writing import write_whole
 from tools.runs.run import BOX, WORK_DIRS, Run
 
 CONFIG = Path('configs/box_hybrid_mask_rcnn.py')
@@ -55,6 +57,7 @@ def make_box(
     from tools.train import train
 
     smears, work_dir = Path(smears), Path(work_dir)
+    judged = work_dir / 'on_synthetic'
     # Another seed than the demo set's, whose smears are for showing what the model does.
     drawn = write_demo_set(smears / 'smears', train=24, test=6, seed=1)
     prepared = prepare(drawn, smears / 'prepared', val_fraction=0.9).out
@@ -65,13 +68,15 @@ def make_box(
             checkpoints = Run(work_dir).steps[-1:]
         checkpoint = Path(checkpoints[0])
         if len(checkpoints) > 1:
-            checkpoint = write_mean(checkpoints, work_dir / 'mean.pth')
+            checkpoint = write_mean(
+                checkpoints, judged / 'mean.pth'
+            )  # beside a run's own it would be a run
         figures = evaluate(
             part='val',
             checkpoints=[checkpoint],
             config=CONFIG,
             data=prepared,
-            out=work_dir / 'on_synthetic',
+            out=judged,
             samples=0,
         )
     about = {
@@ -107,21 +112,18 @@ def write_mean(checkpoints: Sequence[Path | str], out: Path) -> Path:
 
     from tools.runs.run import load_checkpoint
 
-    first, *others = (load_checkpoint(Path(file))['state_dict'] for file in checkpoints)
-    shapes = {key: weight.shape for key, weight in first.items()}
-    for file, other in zip(checkpoints[1:], others, strict=True):
-        if {key: weight.shape for key, weight in other.items()} != shapes:
+    states = [load_checkpoint(Path(file))['state_dict'] for file in checkpoints]
+    shapes = [{key: weight.shape for key, weight in state.items()} for state in states]
+    for file, other in zip(checkpoints, shapes, strict=True):
+        if other != shapes[0]:
             raise UserError(f'{file} is of another model than {checkpoints[0]}: name others')
-    mean = {
-        key: torch.stack([weight.double(), *(other[key].double() for other in others)])
-        .mean(0)
-        .float()
-        if weight.is_floating_point()
-        else weight
-        for key, weight in first.items()
-    }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({'state_dict': mean}, out)
+    mean = dict(states[0])  # counters have no mean
+    for key, weight in mean.items():
+        if weight.is_floating_point():
+            mean[key] = torch.stack([state[key].double() for state in states]).mean(0).float()
+    content = io.BytesIO()
+    torch.save({'state_dict': mean}, content)
+    write_whole(out, content.getvalue())
     return out
 
 

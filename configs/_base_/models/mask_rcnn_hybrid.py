@@ -30,7 +30,7 @@ model = dict(
         mask_roi_extractor=dict(_delete_=True, output_size=14, **extractor),
         mask_head=dict(
             type='RLEMaskHead',
-            maskness=True,  # .003 to .008 of mask AP for nothing (docs/results.md)
+            maskness=True,  # .003 to .008 of mask AP for nothing (docs/box.md)
             in_channels=width,
             num_convs=2,
             conv_out_channels=width,

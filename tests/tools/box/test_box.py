@@ -1,6 +1,7 @@
 """The model in the box: the shipped file, who uses it, what it is worth on the real sample."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,11 +12,11 @@ from mmengine.config import Config
 from cellkit.errors import UserError
 from cellkit.smears.smear import draw_smear
 from data_prep.prepare import prepare
-from tools.box import LARGEST, WEIGHTS, pack, write_mean
+from tools.box import LARGEST, WEIGHTS, make_box, pack, write_mean
 from tools.evaluate import evaluate
 from tools.predict import predict
 from tools.runs.model import build_model
-from tools.runs.run import BOX, Run, load_checkpoint
+from tools.runs.run import BOX, Run, load_checkpoint, written_by_training
 
 ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT.parent / 'shared' / 'data' / 'BCCD Dataset with mask'
@@ -100,6 +101,21 @@ def test_the_mean_of_checkpoints(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r'2\.pth is of another model than .*0\.pth'):
         write_mean(files, tmp_path / 'mean.pth')
     assert not (tmp_path / 'mean.pth').exists()
+
+
+def test_a_mean_that_is_packed_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / f'{k}.pth' for k in range(2)]
+    for k, file in enumerate(files):
+        torch.save({'state_dict': {'w': torch.full((3,), 2.0 * k)}}, file)
+    figures = {'score_thr': 0.4, 'calibration': {'fitted': {}}}
+    monkeypatch.setattr('data_prep.demo.write_demo_set', lambda *_, **__: tmp_path)
+    monkeypatch.setattr('data_prep.prepare.prepare', lambda *_, **__: SimpleNamespace(out=tmp_path))
+    monkeypatch.setattr('tools.evaluate.evaluate', lambda **_: figures)
+    monkeypatch.setattr('tools.box._cell_scale', lambda _: {})
+    monkeypatch.chdir(tmp_path)
+    packed = make_box(files, out='new.safetensors', work_dir='work_dirs/box')
+    assert load_checkpoint(packed)['state_dict']['w'].tolist() == [1, 1, 1]
+    assert written_by_training(Path('work_dirs')) == []
 
 
 def test_a_damaged_box_is_one_sentence(tmp_path: Path) -> None:
