@@ -12,7 +12,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from cellkit.errors import BadSetting
-from cellkit.label_maps import areas_and_boxes
+from cellkit.label_maps import areas_and_boxes, resize
 from cellkit.metrics.records import DEFAULT_THRESHOLD
 from cellkit.rle import encode_label_map
 from cellkit.rows import cells_of
@@ -97,7 +97,7 @@ class TiledMaskRCNN(MixedPrecisionMaskRCNN):
             label_map, kept = visible_cells(rles, scores, tile)
             pieces += pieces_of(label_map, scores[kept], window, size, cut_margin(self.tile))
         label_map, scores = cells_of(pieces, size, self.sure)
-        label_map = resized(label_map, sample.ori_shape[:2])
+        label_map = resize(label_map, sample.ori_shape[:2])
         areas, boxes = areas_and_boxes(label_map, len(scores))
         there = np.flatnonzero(areas[1:])
         masks = encode_label_map(label_map, len(scores))
@@ -108,14 +108,3 @@ class TiledMaskRCNN(MixedPrecisionMaskRCNN):
             labels=label.repeat(len(there)),
             masks=[masks[k] for k in there],
         )
-
-
-def resized(label_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A label map brought to (height, width) by the nearest pixels."""
-    if label_map.shape == tuple(size):
-        return label_map
-    rows, columns = (
-        np.minimum((np.arange(new) + 0.5) * old / new, old - 1).astype(np.int64)
-        for new, old in zip(size, label_map.shape, strict=True)
-    )
-    return np.ascontiguousarray(label_map[rows[:, None], columns])

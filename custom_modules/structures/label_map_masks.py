@@ -24,11 +24,12 @@ class LabelMapMasks(BitmapMasks):
     """Masks of instances that don't overlap, as one integer map.
 
     A drop-in for :class:`BitmapMasks`: a crop or flip is a view, an index selects ids, a resize
-    touches one image whatever the number of cells. Results equal BitmapMasks' for nearest
-    resampling, which is what MMDetection uses to resize. Labels can't be mixed, so the affine
-    methods take the nearest pixel too, whatever ``interpolation`` says, and an edge may differ by a
-    pixel from blended bitmaps. What one map can't hold (masks that overlap, a border filled with
-    foreground) comes back as BitmapMasks.
+    touches one image whatever the number of cells. Results equal BitmapMasks' but for two things. A
+    resize takes the label under a new pixel's centre, as the image's does; the stock one takes that
+    under its corner, so that cells move by half a pixel against the image. And labels can't be
+    mixed, so the affine methods take the nearest pixel too, whatever ``interpolation`` says, and an
+    edge may differ by a pixel from blended bitmaps. What one map can't hold (masks that overlap, a
+    border filled with foreground) comes back as BitmapMasks.
 
     It derives from BitmapMasks because stock code (visualizer, boxes, ``cat``) asks for that class;
     ``masks`` makes the bitmaps for it when read. Calling the class as stock code calls BitmapMasks
@@ -142,8 +143,8 @@ class LabelMapMasks(BitmapMasks):
 
     def resize(self, out_shape: Shape, interpolation: str = 'nearest') -> LabelMapMasks:
         """See :meth:`BaseInstanceMasks.resize`; ``interpolation`` is always nearest."""
-        size = (int(out_shape[1]), int(out_shape[0]))
-        return self._with_map(mmcv.imresize(self.label_map, size, interpolation='nearest'))
+        size = (int(out_shape[0]), int(out_shape[1]))
+        return self._with_map(label_maps.resize(self.label_map, size))
 
     def flip(self, flip_direction: str = 'horizontal') -> LabelMapMasks:
         """See :meth:`BaseInstanceMasks.flip`; also ``"diagonal"``."""

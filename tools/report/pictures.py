@@ -12,7 +12,7 @@ from cellkit.contours import SHIFT, contours_of
 from cellkit.errors import BadFile
 from cellkit.files.pictures import read_picture
 from cellkit.files.stored import Whites
-from cellkit.label_maps import areas_and_boxes
+from cellkit.label_maps import areas_and_boxes, resize
 from cellkit.metrics.error_analysis import ALONE, FOUND, SPLIT, TRUE_OUTCOMES, Outcomes
 from cellkit.overlaps import keep_labels
 from cellkit.visible import visible_cells
@@ -93,8 +93,7 @@ def draw(
     scale = min(WIDTH / image.shape[1], 1.0)
     size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
     drawn = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    true_map = cv2.resize(true_map, size, interpolation=cv2.INTER_NEAREST)
-    pred_map = cv2.resize(pred_map, size, interpolation=cv2.INTER_NEAREST)
+    true_map, pred_map = (resize(part, size[::-1]) for part in (true_map, pred_map))
     tints = np.array([_bgr(OUTCOME_COLOURS[name]) for name in TRUE_OUTCOMES], np.float32)
     kinds = np.concatenate([[FOUND], outcomes.true])[true_map]
     found = np.concatenate([[FOUND], outcomes.predicted])[pred_map]

@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -14,7 +12,6 @@ from mmengine.registry import init_default_scope
 from cellkit.errors import BadSetting
 from cellkit.rle import decode_to_label_map
 from cellkit.smears.smear import draw_smear
-from custom_modules.models.tiled_mask_rcnn import resized
 from tools.predict.detector import Detector
 from tools.runs.run import BOX, Checkpoint, load_checkpoint
 
@@ -95,21 +92,6 @@ def test_a_picture_without_cells(whole: dict) -> None:
     with torch.inference_mode():
         (found,) = detector.model.val_step({key: [value] for key, value in data.items()})
     assert len(found.pred_instances) == 0
-
-
-@given(
-    st.tuples(st.integers(1, 20), st.integers(1, 20)),
-    st.tuples(st.integers(1, 40), st.integers(1, 40)),
-)
-def test_nearest_pixels(old: tuple[int, int], new: tuple[int, int]) -> None:
-    label_map = np.arange(old[0] * old[1]).reshape(old)
-    found = resized(label_map, new)
-    assert found.shape == new
-    y, x = np.unravel_index(found, old)
-    for place, axis, k in ((y, 0, 0), (x, 1, 1)):
-        centres = (np.arange(new[k]) + 0.5) * old[k] / new[k]
-        shape = (-1, 1) if axis == 0 else (1, -1)
-        assert np.abs(place + 0.5 - centres.reshape(shape)).max() <= 0.5 + 1e-9
 
 
 def test_a_tile_that_is_none_is_refused() -> None:
