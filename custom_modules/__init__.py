@@ -26,6 +26,7 @@ from custom_modules.datasets.transforms.stain_transforms import StainJitter, Sta
 from custom_modules.engine.health import HealthHook
 from custom_modules.engine.layer_decay import BackboneLayerDecay
 from custom_modules.engine.loaded_weights import CountedPretrained
+from custom_modules.engine.mean_with_start import MeanWithStart
 from custom_modules.engine.repeatable import PlacedBatches
 from custom_modules.engine.safetensors_checkpoint import load_from_safetensors
 from custom_modules.engine.stop_signals import StopHook
@@ -75,6 +76,7 @@ __all__ = [
     'LoadLabelMap',
     'LoadSmear',
     'MapLayerNorm',
+    'MeanWithStart',
     'MixedPrecisionMAE',
     'MixedPrecisionMaskRCNN',
     'PasteCells',

@@ -1,11 +1,11 @@
-"""How many labels? Quality against the number of labelled images, from the box and from scratch."""
+"""How many labels? Quality against their number, from the box and from scratch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from benchmarks.harness import ROOT
-from benchmarks.labels.measuring import Start, measure, open_start
+from benchmarks.labels.measuring import measure, open_start
 from benchmarks.labels.page import read_points, results, write_page
 from benchmarks.labels.points import labelled, read_training_part, select
 from cellkit.errors import UserError
@@ -13,6 +13,7 @@ from cellkit.files.prepared import data_root as named_data_root
 from tools.box import WEIGHTS
 
 CONFIG = ROOT / 'configs' / 'bccd_hybrid_mask_rcnn_cpu.py'
+FEW = ROOT / 'configs' / 'bccd_hybrid_mask_rcnn_cpu_few.py'
 SCRATCH = ROOT / 'configs' / 'bccd_hybrid_mask_rcnn_scratch.py'
 
 
@@ -20,6 +21,7 @@ def run(
     data_root: Path | None = None,
     box: Path = WEIGHTS,
     config: Path = CONFIG,
+    few_config: Path = FEW,
     scratch_config: Path = SCRATCH,
     steps: int | None = None,
     score_thr: float | None = None,
@@ -38,10 +40,11 @@ def run(
         data_root: Prepared data set; that of DATA_ROOT by default.
         box: Checkpoint of the model in the box.
         config: Config of the runs from the box.
+        few_config: Config of those from the box on a handful of images.
         scratch_config: Config of the runs from scratch.
         steps: Of every run; each config's own by default.
         score_thr: Score threshold; the box's own and 0.5 from scratch by default.
-        only: Which points, such as 'box', 'box:5 scratch:all' or 'box:5:0' (one draw).
+        only: Which points, such as 'box', 'few:5 scratch:all' or 'box:5:0' (one draw).
         out: Folder of the runs.
         write: Page that takes table and plot of what is stored; nothing is trained then.
     """
@@ -52,11 +55,12 @@ def run(
     root = (data_root or named_data_root()).resolve()
     coco = read_training_part(root)
     points = select(only, len(labelled(coco)))
-    starts: dict[str, Start] = {}
-    if any(point.start == 'box' for point in points):
-        starts['box'] = open_start(config, steps, score_thr, box)
-    if any(point.start == 'scratch' for point in points):
-        starts['scratch'] = open_start(scratch_config, steps, score_thr, None)
+    ways = {'box': (config, box), 'few': (few_config, box), 'scratch': (scratch_config, None)}
+    starts = {
+        start: open_start(file, steps, score_thr, checkpoint)
+        for start, (file, checkpoint) in ways.items()
+        if any(point.start == start for point in points)
+    }
     try:
         for number, point in enumerate(points, 1):
             new = measure(point, starts[point.start], coco, root, out)

@@ -126,6 +126,7 @@ def _digest(content: Mapping[str, Any]) -> str:
     dataset = {k: v for k, v in train['dataset'].items() if k not in ('data_root', 'ann_file')}
     read = [content.get(key) for key in ('model', 'optim_wrapper', 'param_scheduler')]
     read += [train['batch_size'], dataset, test['dataset']['pipeline']]
+    read += [hook for hook in content.get('custom_hooks') or [] if hook['type'] == 'EMAHook']
     return sha256_of_settings(read)
 
 

@@ -14,20 +14,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from benchmarks.harness import markdown_table
-from benchmarks.labels.points import SIZES, STARTS, sizes
+from benchmarks.labels.points import STARTS, sizes
 from benchmarks.training import POINT
 from cellkit.errors import UserError
 from cellkit.files.writing import read_object, write_between_marks, write_whole
-from tools.report.figures import BLUE, ORANGE, STYLE
+from tools.report.figures import BLUE, GREEN, ORANGE, STYLE
 from tools.results import COLUMNS as ALL_COLUMNS
 from tools.results import form_of
 
 COLUMNS = [(name, key) for name, key in ALL_COLUMNS if not key.startswith('instance/')]
 PANELS = [(name, key) for name, key in COLUMNS if key.startswith(('coco/', 'pixel/dice'))]
-WORDS = {'box': 'from the box', 'scratch': 'from scratch'}
-COLOURS = {'box': BLUE, 'scratch': ORANGE}
+WORDS = {'box': 'from the box', 'few': 'from the box, for few', 'scratch': 'from scratch'}
+COLOURS = {'box': BLUE, 'few': GREEN, 'scratch': ORANGE}
 PLOT = Path('images/labels.svg')  # beside the page
 NOT_MEASURED = 'not measured'
+UNKNOWN = 1 << 30  # in the place of all images
 
 
 def read_points(out: Path) -> list[dict[str, Any]]:
@@ -75,7 +76,7 @@ def results(points: Sequence[dict[str, Any]]) -> str:
 def _rows(start: str, points: Sequence[dict[str, Any]], total: int | None) -> list[int]:
     """Numbers of images, -1 for all where nobody knows how many these are."""
     if total is None:
-        return [*(size for size in SIZES if size or start == 'box'), -1]
+        return [size if size < UNKNOWN else -1 for size in sizes(start, UNKNOWN)]
     return sorted({*sizes(start, total), *(p['images'] for p in points if p['start'] == start)})
 
 

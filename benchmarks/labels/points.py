@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from cellkit.errors import UserError
 from cellkit.files.prepared import annotation_file
+from tools.train.pick import FEWEST
 
-STARTS = ('box', 'scratch')
+STARTS = ('box', 'few', 'scratch')
 SIZES = (0, 1, 2, 5, 10)
 """Numbers of images beside all there are."""
 
@@ -23,7 +24,8 @@ class Point(NamedTuple):
     """One run.
 
     Attributes:
-        start: Of :data:`STARTS`.
+        start: Of :data:`STARTS`: from the box, from it by the config for a handful of images, or
+            from random weights.
         images: How many labelled images it is trained on.
         draw: Which ones; also the seed of training.
     """
@@ -85,7 +87,9 @@ def subset(coco: dict[str, Any], images: int, draw: int) -> dict[str, Any]:
 
 
 def sizes(start: str, total: int) -> list[int]:
-    """The numbers of images of a start, up to all there are."""
+    """The numbers of images of a start, up to all there are, or up to a handful."""
+    if start == 'few':
+        return [size for size in SIZES if 0 < size < min(FEWEST, total + 1)]
     fewest = 0 if start == 'box' else 1
     return sorted({size for size in (*SIZES, total) if fewest <= size <= total})
 
@@ -115,14 +119,16 @@ def _named(text: str, total: int) -> list[Point]:
     """The points that ``START[:IMAGES[:DRAW]]`` stands for."""
     match = re.fullmatch(rf'({"|".join(STARTS)})(?::(\d+|all)(?::(\d+))?)?', text)
     if not match:
-        raise UserError(f'--only {text}: write box or scratch, as in box, box:5 or scratch:all:0')
+        raise UserError(
+            f'--only {text}: write box, few or scratch, as in box, few:5 or scratch:all:0'
+        )
     start, number, draw = match.groups()
     if number is None:
         return [Point(start, n, k) for n in sizes(start, total) for k in draws(n, total)]
     images = total if number == 'all' else int(number)
     if images > total:
         raise UserError(f'--only {text}: there are {total} training images with cells; name fewer')
-    if images == 0 and start == 'scratch':
+    if images == 0 and start != 'box':
         raise UserError(f'--only {text}: without images nothing is trained; name 1 or more')
     if draw is None:
         return [Point(start, images, k) for k in draws(images, total)]

@@ -23,6 +23,7 @@ from cellkit.errors import UserError
 from tools.runs import child
 
 CONFIG = ROOT / 'configs' / 'bccd_hybrid_mask_rcnn_cpu.py'
+FEW = ROOT / 'configs' / 'bccd_hybrid_mask_rcnn_cpu_few.py'
 SCRATCH = ROOT / 'configs' / 'bccd_hybrid_mask_rcnn_scratch.py'
 TINY = """_base_ = {base!r}
 model = dict(test_cfg=dict(rcnn=dict(max_per_img=20)))
@@ -92,11 +93,15 @@ def test_three_draws_of_few_images_and_one_of_many() -> None:
     points = select(None, 34)
     counts = [(n, sum(p[:2] == ('box', n) for p in points)) for n in (0, 1, 2, 5, 10, 34)]
     assert counts == [(0, 1), (1, 3), (2, 3), (5, 3), (10, 1), (34, 1)]
-    assert len(points) == 12 + 11
+    assert len(points) == 12 + 9 + 11
+    assert {(p.images, p.draw) for p in select('few', 34)} == {
+        (n, k) for n in (1, 2, 5) for k in range(3)
+    }
     assert Point('scratch', 0, 0) not in points
     assert [p.draw for p in points] == sorted(p.draw for p in points)  # a whole curve early
     assert {p.images for p in select('box', 4)} == {0, 1, 2, 4}
     assert {(p.images, p.draw) for p in select('scratch', 1)} == {(1, 0)}
+    assert {p.images for p in select('few', 4)} == {1, 2}
 
 
 def test_points_can_be_named() -> None:
@@ -114,8 +119,9 @@ def test_points_can_be_named() -> None:
     [
         ('box:35', 'there are 34 training images'),
         ('scratch:0', 'without images nothing is trained'),
-        ('boxes:5', 'write box or scratch'),
-        ('box:five', 'write box or scratch'),
+        ('few:0', 'without images nothing is trained'),
+        ('boxes:5', 'write box, few or scratch'),
+        ('box:five', 'write box, few or scratch'),
         ('box:5:3', 'the last draw of 5 images is 2'),
         ('box:0:1', 'the last draw of 0 images is 0'),
     ],
@@ -202,15 +208,17 @@ def test_what_a_run_is_trained_with(
     tiny_data: Path, box: Path, trained: Trained, tmp_path: Path
 ) -> None:
     out = tmp_path / 'out'
-    labels.run(tiny_data, box, steps=600, out=out, only='box:2:1 scratch:2:1')
+    labels.run(tiny_data, box, steps=600, out=out, only='box:2:1 few:2:1 scratch:2:1')
     found = {
         start: Config.fromfile(out / f'{start}_2_draw1' / 'written' / f'{start}_2_draw1.py')
-        for start in ('box', 'scratch')
+        for start in ('box', 'few', 'scratch')
     }
-    assert found['box'].load_from == str(box.resolve())
+    assert found['box'].load_from == found['few'].load_from == str(box.resolve())
+    averaged = found['few'].custom_hooks[-1]
+    assert (averaged.type, averaged.ema_type) == ('EMAHook', 'MeanWithStart')
     assert found['scratch'].load_from is None
     for start, config in found.items():
-        own = Config.fromfile(CONFIG if start == 'box' else SCRATCH)
+        own = Config.fromfile({'box': CONFIG, 'few': FEW, 'scratch': SCRATCH}[start])
         assert config.model == own.model
         assert config.optim_wrapper == own.optim_wrapper
         assert config.randomness.seed == 1
@@ -325,6 +333,7 @@ def test_a_table_of_what_is_stored_and_what_is_not(tmp_path: Path) -> None:
     found = {tuple(row[:2]): row[2:] for row in rows(text)}
     assert list(found) == [
         *(('from the box', n) for n in ('0', '1', '2', '5', '10', 'all (34)')),
+        *(('from the box, for few', n) for n in ('1', '2', '5')),
         *(('from scratch', n) for n in ('1', '2', '5', '10', 'all (34)')),
     ]
     assert found['from the box', '0'][:2] == ['1', '0.700']
@@ -351,7 +360,7 @@ def test_page_and_plot_are_written_from_stored_points_alone(
     file.write_text('above\n<!-- labels:begin -->\n<!-- labels:end -->\nbelow\n')
     command = ['labels', '--write', str(file), '--out', str(tmp_path / 'out')]
     assert main(command) == 0
-    assert file.read_text().count('| 0 | not measured |') == 11
+    assert file.read_text().count('| 0 | not measured |') == 14
     assert not (tmp_path / 'images').exists()
     for draw in range(3):
         store(tmp_path / 'out', 'box', 1, draw, 0.5 + draw / 10)

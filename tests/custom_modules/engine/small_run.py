@@ -72,11 +72,19 @@ EPOCHS = 'by_epoch=True, max_epochs=3'
 
 
 def start(
-    tmp_path: Path, name: str, folder: str = 'run', loop: str = EPOCHS, **settings: object
+    tmp_path: Path,
+    name: str,
+    folder: str = 'run',
+    loop: str = EPOCHS,
+    more: str = '',
+    **settings: object,
 ) -> StrictRunner:
-    """A runner that has not begun; ``name`` is one that no other test gives."""
+    """A runner that has not begun; ``name`` is one that no other test gives.
+
+    ``more`` is written into its config file.
+    """
     file = tmp_path / 'config.py'
-    file.write_text(CONFIG.replace(EPOCHS, loop))
+    file.write_text(CONFIG.replace(EPOCHS, loop) + more)
     config = Config.fromfile(file)
     given = {'experiment_name': name, 'work_dir': str(tmp_path / folder)}
     config.merge_from_dict(given | settings)

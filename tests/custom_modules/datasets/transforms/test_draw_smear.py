@@ -37,7 +37,7 @@ def test_a_seed_gives_one_field_and_another_another() -> None:
 
 def test_half_of_the_config_s_samples_are_drawn() -> None:
     init_default_scope('mmdet')
-    config = Config.fromfile(ROOT / 'configs/augment/bccd_hybrid_mask_rcnn_cpu_synthetic.py')
+    config = Config.fromfile(ROOT / 'configs/bccd_hybrid_mask_rcnn_cpu_few.py')
     choice = config.train_dataloader.dataset.pipeline[0]
     choice.transforms = [[], [dict(type='DrawSmear', **FIELD)]]
     step = TRANSFORMS.build(choice)
