@@ -4,7 +4,9 @@
 #
 #   make train CONFIG=configs/bccd_hybrid_mask_rcnn_cpu_few.py
 #
-# TODO measured
+# 4 minutes on two cores (AMD EPYC, AVX512-BF16). Of 5 real images, on 12 unseen ones: mask AP
+# 0.818, AP50 0.966; by the CPU configuration 0.788 and 0.930, without an image 0.815 and 0.969
+# (docs/results.md). `make train` takes it for fewer than ten images.
 _base_ = ['bccd_hybrid_mask_rcnn_cpu.py', '_base_/augment/synthetic.py']
 
 # The base: 0-1 load, 2 resize, 3-4 crop, 5 flip, 6 colours, 7 pack.
