@@ -12,6 +12,7 @@ from typing import Any
 import mmcv.ops
 import mmengine.registry
 from mmdet.datasets import CocoDataset
+from mmengine.hooks import EMAHook
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import Registry
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, LogProcessor, Runner, ValLoop
@@ -247,8 +248,18 @@ def accepted_at(path: str, value: Mapping, config: Mapping) -> Accepted | None:
     readers = [accepted_by(target) for target in readers_of(path, value)]
     if not readers and not looked_up:
         return None
-    names = EVERYWHERE.union(*looked_up, *(reader.names for reader in readers))
-    return Accepted(names, is_free(path) or any(reader.any_other for reader in readers))
+    handed_on = _handed_on(value)
+    names = EVERYWHERE.union(*looked_up, *(reader.names for reader in (*readers, *handed_on)))
+    any_other = any(reader.any_other for reader in handed_on or readers)
+    return Accepted(names, is_free(path) or any_other)
+
+
+def _handed_on(value: Mapping) -> list[Accepted]:
+    """What the averaged model takes to which ``EMAHook`` hands what it does not know."""
+    if value.get('type') != 'EMAHook':
+        return []
+    kind = value.get('ema_type') or inspect.signature(EMAHook).parameters['ema_type'].default
+    return [accepted_by(target) for target in registered(kind)]
 
 
 def is_free(path: str) -> bool:

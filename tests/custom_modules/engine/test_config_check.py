@@ -198,6 +198,8 @@ def in_file(tmp_path: Path, text: str, base: Path = CPU) -> list[str]:
         ('model = dict(test_cfg=dict(rcnn=dict(score_th=0.1)))', 'test_cfg.rcnn.score_thr`'),
         ('train_dataloader = dict(bach_size=1)', '`train_dataloader.batch_size`'),
         ('custom_hooks = [dict(type="EMAHok")]', '`EMAHook`'),
+        ('custom_hooks = [dict(type="EMAHook", momentun=0.1)]', '`custom_hooks.0.momentum`'),
+        ('custom_hooks = [dict(type="EMAHook", ema_type="MeanWithStart", shar=1)]', '.0.share`'),
     ],
 )
 def test_a_misspelt_name_in_a_file_is_found(tmp_path: Path, text: str, nearest: str) -> None:
@@ -214,6 +216,8 @@ def test_a_misspelt_name_in_a_file_is_found(tmp_path: Path, text: str, nearest: 
         'data_root = "elsewhere/"\nval_dataloader = dict(dataset=dict(data_root=data_root))',
         'pipeline = {{_base_.train_pipeline}}\ntrain_dataloader = dict(num_workers=len(pipeline))',
         'custom_hooks = [dict(type="EMAHook")]',
+        'custom_hooks = [dict(type="EMAHook", momentum=0.1, begin_epoch=1, priority=40)]',
+        'custom_hooks = [dict(type="EMAHook", ema_type="MeanWithStart", share=1, interval=2)]',
         '_note = "tried on Monday"',
         'model = dict(test_cfg=dict(rcnn=dict(nms=dict(type="soft_nms", sigma=0.5))))',
     ],
