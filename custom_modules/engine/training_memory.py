@@ -113,12 +113,19 @@ def training_size(config: Config) -> tuple[int, int] | None:
     return largest_image(dataset.pipeline)
 
 
-def largest_image(pipeline: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
+def largest_image(
+    pipeline: Sequence[Mapping[str, Any]], given: tuple[int, int] | None = None
+) -> tuple[int, int] | None:
     """(height, width) of the largest image that a training pipeline gives, pixels.
 
-    Resizing steps set the size and cropping steps bound it; None where there is neither.
+    Resizing and drawing steps set the size, cropping steps bound it, and of what ``RandomChoice``
+    chooses from the greatest sides count; None where there is none of them.
+
+    Args:
+        pipeline: Its steps.
+        given: Of the images that the first step gets; None if not known.
     """
-    largest = None
+    largest = given
     for step in pipeline:
         if step['type'] in ('Resize', 'RandomResize'):
             factor = max(step.get('ratio_range', (1,)))
@@ -129,6 +136,12 @@ def largest_image(pipeline: Sequence[Mapping[str, Any]]) -> tuple[int, int] | No
             width, height = step['crop_size']
             before = largest or (height, width)
             largest = min(before[0], height), min(before[1], width)
+        elif step['type'] == 'DrawSmear':
+            largest = tuple(step['size'][::-1])
+        elif step['type'] == 'RandomChoice':
+            branches = ([way] if isinstance(way, Mapping) else way for way in step['transforms'])
+            found = [size for way in branches if (size := largest_image(way, largest))]
+            largest = tuple(map(max, zip(*found, strict=True))) or None
     return largest
 
 

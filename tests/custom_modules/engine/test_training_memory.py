@@ -108,6 +108,27 @@ def test_images_are_padded_as_the_preprocessor_does(vitb: dict) -> None:
             (960, 1024),
         ),
         ([dict(type='RandomResize', scale=[(64, 32), (96, 48)])], (48, 96)),
+        (
+            [
+                dict(
+                    type='RandomChoice',
+                    transforms=[
+                        [dict(type='Resize', scale=(90, 20))],
+                        [dict(type='DrawSmear', size=(64, 32))],
+                    ],
+                ),
+                dict(type='RandomCropCells', crop_size=(80, 80)),
+            ],
+            (32, 80),
+        ),
+        (
+            [
+                dict(type='Resize', scale=(64, 32)),
+                dict(type='RandomChoice', transforms=[dict(type='RandomFlip'), []]),
+            ],
+            (32, 64),
+        ),
+        ([dict(type='RandomChoice', transforms=[dict(type='RandomFlip')])], None),
     ],
 )
 def test_the_largest_image_of_a_pipeline(steps: list[dict], size: tuple[int, int] | None) -> None:
