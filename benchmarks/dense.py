@@ -212,8 +212,7 @@ def _mask_pixels(stock: dict, ours: dict) -> float:
     a, b = (packed['data_samples'].gt_instances for packed in (stock, ours))
     if not torch.equal(stock['inputs'], ours['inputs']) or not torch.equal(a.labels, b.labels):
         return 1.0
-    a, b = (part.masks.to_ndarray().astype(bool) for part in (a, b))
-    return float((a ^ b).sum() / (a | b).sum())
+    return _share_of_pixels(*(encode_mask_results(part.masks.to_ndarray()) for part in (a, b)))
 
 
 def _share_of_pixels(stock: list[dict], ours: list[dict]) -> float:

@@ -19,15 +19,7 @@ tta_pipeline = [
                 dict(type='RandomFlip', prob=0.0),
                 *[dict(type='RandomFlip', prob=1.0, direction=flip) for flip in flips],
             ],
-            [
-                dict(
-                    type='PackDetInputs',
-                    meta_keys=(
-                        *('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
-                        *('flip', 'flip_direction'),
-                    ),
-                )
-            ],
+            [dict(type='PackDetInputs')],
         ],
     ),
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from mmengine.model import BaseAveragedModel
@@ -25,16 +24,23 @@ class MeanWithStart(BaseAveragedModel):
     Args:
         model: The model that is trained.
         share: Of the weights now, above 0 and at most 1.
-        **kwargs: ``interval`` and ``device`` of :class:`BaseAveragedModel`. Buffers, such as the
-            running statistics of batch norm, are always averaged with the weights.
+        interval: As for :class:`BaseAveragedModel`, ``device`` too. Buffers, such as the running
+            statistics of batch norm, are always averaged with the weights.
+        device: See there.
 
     Raises:
         BadSetting: ``share`` is no such number, or at the first step nothing was loaded: the mean
             with random weights is worth nothing.
     """
 
-    def __init__(self, model: nn.Module, share: float = 0.5, **kwargs: Any) -> None:
-        super().__init__(model, update_buffers=True, **kwargs)
+    def __init__(
+        self,
+        model: nn.Module,
+        share: float = 0.5,
+        interval: int = 1,
+        device: torch.device | None = None,
+    ) -> None:
+        super().__init__(model, interval, device, update_buffers=True)
         if not 0 < share <= 1:
             raise BadSetting(f'MeanWithStart.share is {share}: give a number above 0, at most 1.')
         self.share = share

@@ -68,9 +68,8 @@ def make_box(
             checkpoints = Run(work_dir).steps[-1:]
         checkpoint = Path(checkpoints[0])
         if len(checkpoints) > 1:
-            checkpoint = write_mean(
-                checkpoints, judged / 'mean.pth'
-            )  # beside a run's own it would be a run
+            # Beside a run's own checkpoints it would be one of them.
+            checkpoint = write_mean(checkpoints, judged / 'mean.pth')
         figures = evaluate(
             part='val',
             checkpoints=[checkpoint],

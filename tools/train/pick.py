@@ -15,9 +15,7 @@ CPU = 'bccd_hybrid_mask_rcnn_cpu.py'
 CPU_DEMO = 'bccd_hybrid_mask_rcnn_demo.py'
 HANDFUL = 'bccd_hybrid_mask_rcnn_cpu_few.py'
 
-FEWEST = (
-    10  # training images from which training on the box gains without its help (docs/results.md)
-)
+FEWEST = 10  # training images that by themselves gain on the box (docs/results.md)
 FEW = 400  # training images of which GPU's 20 epochs are 500 steps: five times its warm-up
 
 
@@ -33,10 +31,8 @@ def pick(gpu: bool, demo: bool, images: int) -> tuple[str, str]:
     if demo:
         return GPU_DEMO if gpu else CPU_DEMO, f'{where} and the data is the synthetic demo set'
     if images < FEWEST:
-        return (
-            HANDFUL,
-            f'{images} training image{"s" * (images != 1)} alone would undo what the box knows',
-        )
+        plural = '' if images == 1 else 's'
+        return HANDFUL, f'{images} training image{plural} alone would undo what the box knows'
     if gpu and images < FEW:
         return GPU_FEW, f'{where}; {images} training images want a schedule in steps, not epochs'
     return (GPU if gpu else CPU), where

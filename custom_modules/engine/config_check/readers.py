@@ -233,7 +233,11 @@ def readers_of(path: str, value: Mapping) -> list[Any]:
     if _is_albumentations(path):
         return [found] if (found := step_class(value.get('type'))) else []
     if 'type' in value and path != 'optim_wrapper.clip_grad':
-        return registered(value['type'])
+        found = registered(value['type'])
+        if EMAHook in found:  # the rest is for its averaged model
+            kind = inspect.signature(EMAHook).parameters['ema_type'].default
+            found = [*found, *registered(value.get('ema_type', kind))]
+        return found
     default = _default_class(path, value)
     return [] if default is None else [default]
 
@@ -248,18 +252,8 @@ def accepted_at(path: str, value: Mapping, config: Mapping) -> Accepted | None:
     readers = [accepted_by(target) for target in readers_of(path, value)]
     if not readers and not looked_up:
         return None
-    handed_on = _handed_on(value)
-    names = EVERYWHERE.union(*looked_up, *(reader.names for reader in (*readers, *handed_on)))
-    any_other = any(reader.any_other for reader in handed_on or readers)
-    return Accepted(names, is_free(path) or any_other)
-
-
-def _handed_on(value: Mapping) -> list[Accepted]:
-    """What the averaged model takes to which ``EMAHook`` hands what it does not know."""
-    if value.get('type') != 'EMAHook':
-        return []
-    kind = value.get('ema_type') or inspect.signature(EMAHook).parameters['ema_type'].default
-    return [accepted_by(target) for target in registered(kind)]
+    names = EVERYWHERE.union(*looked_up, *(reader.names for reader in readers))
+    return Accepted(names, is_free(path) or any(reader.any_other for reader in readers))
 
 
 def is_free(path: str) -> bool:

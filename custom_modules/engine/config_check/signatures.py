@@ -9,7 +9,7 @@ from functools import cache
 from numbers import Number
 from typing import Any, NamedTuple
 
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, EMAHook
 from torch import nn
 
 NUMBER, TEXT, LIST = 'a number', 'text', 'a list'
@@ -19,8 +19,8 @@ KINDS = {bool: 'True or False', int: NUMBER, float: NUMBER, str: TEXT, bytes: TE
 ALSO = {'loss_scale': {NUMBER, 'a dict'}}
 
 # Constructors that keep whatever else they get for a call that takes none of it: the save of a
-# checkpoint fails on it an epoch in.
-NOTHING_ELSE = (CheckpointHook,)
+# checkpoint fails on it an epoch in. Or hand it to a class that is asked too.
+NOTHING_ELSE = (CheckpointHook, EMAHook)
 
 
 class Accepted(NamedTuple):

@@ -16,9 +16,9 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
-from cellkit import label_maps
 from custom_modules.structures.label_map_masks import LabelMapMasks
 from custom_modules.structures.label_roi_align import roi_align_labels
+from tests.custom_modules.structures.by_centres import by_centres
 
 NUM = 4
 # A busy machine is no reason to fail.
@@ -39,12 +39,6 @@ def pairs(draw, max_side: int = 24) -> tuple[LabelMapMasks, BitmapMasks]:
 def assert_same(ours, stock: BitmapMasks) -> None:
     assert (len(ours), ours.height, ours.width) == (len(stock), stock.height, stock.width)
     np.testing.assert_array_equal(ours.to_ndarray(), stock.to_ndarray())
-
-
-def under_centres(stock: BitmapMasks, height: int, width: int) -> BitmapMasks:
-    """Each bitmap at another size: the pixel under the centre, where OpenCV's is the corner's."""
-    bitmaps = [label_maps.resize(bitmap, (height, width)) for bitmap in stock.masks]
-    return BitmapMasks(bitmaps, height, width)
 
 
 def cells(height: int = 240, width: int = 320, num: int = 20, seed: int = 0) -> LabelMapMasks:
@@ -73,7 +67,7 @@ def jittered_boxes(masks: LabelMapMasks, count: int, seed: int = 0) -> tuple[np.
 @given(pairs(), st.integers(1, 60), st.integers(1, 60))
 def test_resize(pair, height, width):
     ours, stock = pair
-    assert_same(ours.resize((height, width)), under_centres(stock, height, width))
+    assert_same(ours.resize((height, width)), by_centres(stock, height, width))
 
 
 @PATIENT
@@ -84,7 +78,7 @@ def test_rescale(pair, scale):
         scale = max(scale, 1 / min(ours.height, ours.width))
     if min(stock.height, stock.width) > 2:
         shape = stock.rescale(scale)
-        assert_same(ours.rescale(scale), under_centres(stock, shape.height, shape.width))
+        assert_same(ours.rescale(scale), by_centres(stock, shape.height, shape.width))
 
 
 @PATIENT

@@ -22,10 +22,11 @@ from mmengine.logging import MMLogger
 from pycocotools import mask as coco_mask
 from torch.utils.data import DataLoader
 
-from cellkit import label_maps, rle
+from cellkit import rle
 from custom_modules.datasets.transforms.label_map_transforms import LabelMapAlbu, LabelMapCopyPaste
 from custom_modules.datasets.transforms.loading import LoadLabelMap
 from custom_modules.structures.label_map_masks import LabelMapMasks
+from tests.custom_modules.structures.by_centres import by_centres
 
 HEIGHT, WIDTH = 120, 160
 ALBU = {
@@ -174,15 +175,14 @@ EXACT = {
 def stock_by_centres(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stock bitmaps are resized by the pixels' centres, as the image is; all else is as it was."""
 
-    def by_centres(stock: Callable) -> Callable:
+    def of_its_size(stock: Callable) -> Callable:
         def resized(masks: BitmapMasks, size: tuple | float, *_: str) -> BitmapMasks:
-            shape = stock(masks, size).masks.shape[1:]
-            return BitmapMasks([label_maps.resize(mask, shape) for mask in masks.masks], *shape)
+            return by_centres(masks, *stock(masks, size).masks.shape[1:])
 
         return resized
 
     for name in ('resize', 'rescale'):
-        monkeypatch.setattr(BitmapMasks, name, by_centres(getattr(BitmapMasks, name)))
+        monkeypatch.setattr(BitmapMasks, name, of_its_size(getattr(BitmapMasks, name)))
 
 
 @pytest.mark.usefixtures('stock_by_centres')
